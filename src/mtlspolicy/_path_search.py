@@ -1,0 +1,128 @@
+"""Finds the candidate paths from an end entity to the anchors, by name, in an order that the peer cannot choose.
+
+It verifies no signature: a candidate is only a question for the path engine. Keys that the store distrusts end a
+branch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import NamedTuple
+
+from cryptography import x509
+
+from mtlspolicy._certificate import ParsedCertificate
+from mtlspolicy._trust import TrustStore
+from mtlspolicy.errors import MalformedEvidence
+
+Candidate = tuple[ParsedCertificate, ...]
+"""End entity first, anchor last."""
+
+_FOUND_AT_MOST = 64
+"""Candidates that are looked for before they are put in order; a peer who causes more gets no further."""
+
+
+class Search(NamedTuple):
+    """What was found.
+
+    Attributes:
+        candidates: In the order in which they are tried.
+        truncated: Whether there were more than are tried.
+        distrusted: A certificate whose key the store distrusts and that ended a branch, or ``None``.
+        too_long: Whether a branch ended because the path would have been too long.
+    """
+
+    candidates: tuple[Candidate, ...]
+    truncated: bool
+    distrusted: ParsedCertificate | None
+    too_long: bool
+
+
+class _Finder:
+    """One search: depth first over certificates whose subject is the issuer that the one before names."""
+
+    def __init__(self, extra: tuple[ParsedCertificate, ...], store: TrustStore, longest: int) -> None:
+        self.store = store
+        self.longest = longest
+        self.distrusted: ParsedCertificate | None = None
+        self.too_long = False
+        self.extra: dict[bytes, list[ParsedCertificate]] = {}
+        # in the order of their digests: where the search ends early, what it found is not the peer's choice either
+        for certificate in sorted(extra, key=lambda one: one.sha256) if len(extra) > 1 else extra:
+            self.extra.setdefault(certificate.layout.subject, []).append(certificate)
+
+    def paths(self, start: Candidate) -> Iterator[Candidate]:
+        name = start[-1].layout.issuer
+        for anchor in self.store.anchors_named(name):
+            if not _met(anchor, start) and self.allowed(anchor):
+                if len(start) + 1 > self.longest:
+                    self.too_long = True
+                else:
+                    yield (*start, anchor)
+        for issuer in dict.fromkeys((*self.store.intermediates_named(name), *self.extra.get(name, ()))):
+            if _met(issuer, start) or not self.allowed(issuer):
+                continue
+            if len(start) + 2 > self.longest:
+                self.too_long = True
+                continue
+            yield from self.paths((*start, issuer))
+
+    def allowed(self, certificate: ParsedCertificate) -> bool:
+        if self.store.distrusts(certificate):
+            self.distrusted = certificate
+            return False
+        return True
+
+
+def _met(certificate: ParsedCertificate, start: Candidate) -> bool:
+    """Return whether the entity of *certificate*, name and key, is in *start* already (loops: RFC 4158, section 5.2).
+
+    So a root that the peer sent along stands below no anchor, and no other certificate of an anchor is its end entity.
+    """
+    name, key = certificate.layout.subject, certificate.layout.spki
+    return any(name == one.layout.subject and key == one.layout.spki for one in start)
+
+
+def search(presented: tuple[ParsedCertificate, ...], store: TrustStore, *, longest: int, most: int) -> Search:
+    """Return the candidate paths of the first certificate of *presented*.
+
+    Args:
+        presented: End entity first, then whatever the peer sent, in any order.
+        store: Anchors and known intermediates.
+        longest: Certificates in a path, end entity and anchor included.
+        most: Candidates that are returned.
+
+    Raises:
+        MalformedEvidence: A certificate cannot be read.
+    """
+    end_entity, *extra = presented
+    finder = _Finder(tuple(extra), store, longest)
+    if not finder.allowed(end_entity):
+        return Search((), truncated=False, distrusted=end_entity, too_long=False)
+    found: list[Candidate] = []
+    for candidate in finder.paths((end_entity,)):
+        found.append(candidate)
+        if len(found) > _FOUND_AT_MOST:
+            break
+    if len(found) > 1:
+        found.sort(key=_order)
+    return Search(tuple(found[:most]), len(found) > most, finder.distrusted, finder.too_long)
+
+
+def _order(candidate: Candidate) -> tuple[int, int, tuple[str, ...]]:
+    """Key identifiers that fit first, then shorter, then by digest: the same whatever order the peer chose."""
+    misfits = sum(1 for below, above in pairwise(candidate) if not _key_fits(below, above))
+    return misfits, len(candidate), tuple(certificate.sha256 for certificate in candidate[1:])
+
+
+def _key_fits(below: ParsedCertificate, above: ParsedCertificate) -> bool:
+    """Return whether the key identifiers do not speak against *above* as issuer (RFC 5280, section 4.2.1.1)."""
+    try:
+        authority = below.extension(x509.AuthorityKeyIdentifier)
+        subject = above.extension(x509.SubjectKeyIdentifier)
+    except MalformedEvidence:
+        return False
+    if authority is None or authority.key_identifier is None or subject is None:
+        return True
+    return authority.key_identifier == subject.digest

@@ -1,0 +1,170 @@
+"""The algebra: policies are values that combine by ``&``, ``|`` and ``~`` in Kleene's three-valued logic.
+
+A policy can only reject a path that already validated, so no combination admits an unvalidated chain. Nothing here does
+I/O, reads a clock, or raises for what a peer sent: `decide` is total.
+"""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
+
+from mtlspolicy._decision import Decision, Verdict
+from mtlspolicy._text import escape
+from mtlspolicy.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from mtlspolicy._combinators import AllOf, AnyOf, Named, Not
+    from mtlspolicy._evidence import Evidence, Need
+    from mtlspolicy._path_value import CertificationPath
+
+__all__ = ["Policy", "decide"]
+
+_KEPT_LIMIT = 256
+
+
+class Policy(abc.ABC):
+    """One question about a peer whose path is valid. Subclass it, best as a frozen dataclass, and write `evaluate`.
+
+    Class attributes:
+        identifies: Whether a PERMIT of this policy says *who* the peer is, not only something about it. A verifier for
+            clients needs a policy that identifies.
+    """
+
+    __slots__ = ()
+
+    identifies: ClassVar[bool] = False
+    _reads_path_only: ClassVar[bool] = False
+    """Whether the answer depends on the path alone, so that it may be kept with it. The library's own clauses only."""
+    _negatable: ClassVar[bool] = True
+    """Whether ``~`` means anything: a pinned key or issuer can be walked around by presenting another path or encoding."""
+    _binds_issuer: ClassVar[bool] = False
+    """Whether a PERMIT depends on which CA issued, or on the very key or certificate, and not on names alone."""
+    _soft: ClassVar[bool] = False
+    """Whether the clause admits on doubt, which must not be inverted."""
+
+    def __init_subclass__(cls, **arguments: Any) -> None:
+        """Let no subclass outside the library inherit the promise that an answer depends on the path alone."""
+        super().__init_subclass__(**arguments)
+        if not cls.__module__.startswith("mtlspolicy."):
+            cls._reads_path_only = False
+
+    @abc.abstractmethod
+    def evaluate(self, evidence: Evidence) -> Decision:
+        """Return this policy's decision, made by `permit`, `deny` or `indeterminate` of this very policy.
+
+        Args:
+            evidence: Path, connection, facts and time. Absent or unreadable evidence is `indeterminate`, never `deny`.
+        """
+
+    def requires(self, path: CertificationPath) -> tuple[Need, ...]:
+        """Return what this policy needs from outside for *path*; most need nothing."""
+        del path
+        return ()
+
+    def permit(self, code: str, detail: str = "") -> Decision:
+        """Return a PERMIT of this policy, with a reason code ``area.fact`` and what was seen."""
+        return Decision(Verdict.PERMIT, code, detail, clause=self)
+
+    def deny(self, code: str, detail: str = "") -> Decision:
+        """Return a DENY of this policy: all of the evidence was read and it speaks against the peer."""
+        return Decision(Verdict.DENY, code, detail, clause=self)
+
+    def indeterminate(self, code: str, detail: str = "", *, needs: tuple[Need, ...] = ()) -> Decision:
+        """Return an INDETERMINATE of this policy: evidence is absent, unreadable or ambiguous; *needs* could mend it."""
+        return Decision(Verdict.INDETERMINATE, code, detail, clause=self, needs=needs)
+
+    def named(self, label: str) -> Named:
+        """Return this policy under a *label* that decisions and explanations show."""
+        from mtlspolicy._combinators import Named
+
+        return Named(self, label)
+
+    def __and__(self, other: object) -> AllOf:
+        if not isinstance(other, Policy):
+            return NotImplemented
+        from mtlspolicy._combinators import AllOf
+
+        return AllOf.joining(self, other)
+
+    def __or__(self, other: object) -> AnyOf:
+        if not isinstance(other, Policy):
+            return NotImplemented
+        from mtlspolicy._combinators import AnyOf
+
+        return AnyOf.joining(self, other)
+
+    def __invert__(self) -> Not:
+        from mtlspolicy._combinators import Not
+
+        return Not(self)
+
+    def __bool__(self) -> NoReturn:
+        """Refuse: ``and``, ``or``, ``not`` and ``if`` would silently drop clauses."""
+        raise TypeError("a policy has no truth value: combine policies with & | ~, and test decisions with decision.verdict")
+
+    @property
+    def _children(self) -> tuple[Policy, ...]:
+        return ()
+
+
+def decide(policy: Policy, evidence: Evidence) -> Decision:
+    """Return *policy*'s decision on *evidence*. Total: an exception in the policy is INDETERMINATE ``policy.error``.
+
+    A decision that the policy did not make itself is INDETERMINATE ``policy.bad-result``. A `BaseException` that is no
+    `Exception` goes through; the edge refuses then.
+    """
+    kept = evidence.kept
+    if kept is not None and policy._reads_path_only:
+        entry = kept.get(id(policy))
+        if entry is not None and entry[0] is policy:
+            decision: Decision = entry[1]
+            return decision
+    try:
+        decision = policy.evaluate(evidence)
+        sound = type(decision) is Decision and decision.clause is policy and type(decision.verdict) is Verdict
+    except Exception as error:  # noqa: BLE001 - whatever a policy raises, the answer is "not known"
+        return failed(policy, error)
+    if not sound:
+        return _bad_result(policy, decision)
+    if kept is not None and policy._reads_path_only and len(kept) < _KEPT_LIMIT:
+        kept[id(policy)] = (policy, decision)
+    return decision
+
+
+def failed(policy: Policy, error: Exception) -> Decision:
+    """Return the decision for a policy that raised; the text of the error is hostile, and printing it may fail too."""
+    try:
+        text = escape(f"{type(error).__name__}: {error}", 200)
+    except Exception:  # noqa: BLE001 - an exception whose own text cannot be had
+        text = type(error).__name__
+    return Decision(Verdict.INDETERMINATE, "policy.error", f"the policy raised {text}", clause=policy)
+
+
+def _bad_result(policy: Policy, result: Any) -> Decision:
+    kind = type(result).__name__
+    detail = f"evaluate returned {'a decision of another policy' if type(result) is Decision else kind}"
+    hint = "; return self.permit(...), self.deny(...) or self.indeterminate(...)"
+    return Decision(Verdict.INDETERMINATE, "policy.bad-result", detail + hint, clause=policy)
+
+
+def leaves(policy: Policy) -> Iterator[Policy]:
+    """Return the clauses of *policy* that have none below them, in their order; *policy* itself where it has none."""
+    if not policy._children:
+        yield policy
+    for child in policy._children:
+        yield from leaves(child)
+
+
+def require_policy(value: object, where: str) -> Policy:
+    """Return *value* if it is a policy.
+
+    Raises:
+        ConfigurationError: It is something else; the message says what *where* takes.
+    """
+    if isinstance(value, Policy):
+        return value
+    kind = value.__name__ if isinstance(value, type) else type(value).__name__
+    hint = f"write {kind}(...)" if isinstance(value, type) else "lift a function with @policies.predicate('area.fact')"
+    raise ConfigurationError(f"{where} takes policies, not {kind}: {hint}", code="config.no-policy")

@@ -1,0 +1,185 @@
+"""The facts at hand, the failures that are remembered for a moment, and the flights under way, of one process.
+
+It decides which need is answered at once, joins a flight, starts one, or goes without; it calls no source.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import threading
+import time
+from collections import OrderedDict
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from mtlspolicy._evidence import Fact, Need
+from mtlspolicy._resolver._flight import Flight, Slot
+from mtlspolicy._resolver._source import Answer, Terms
+from mtlspolicy._text import escape, quoted
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Iterable
+
+__all__ = ["Board", "clocks"]
+
+_log: Final = logging.getLogger("mtlspolicy.resolver")
+LOG_PAUSE: Final = 1.0
+"""Seconds between two log lines about one kind: peers can cause failures, and must not fill a disk with them."""
+
+
+class Kept(NamedTuple):
+    """A fact in the cache, with the monotonic time that its age counts from and the one at which it goes."""
+
+    fact: Fact
+    since: float
+    until: float
+
+
+def clocks() -> tuple[float, datetime]:
+    """Return this moment on the monotonic clock, in seconds, and as an aware datetime."""
+    return time.monotonic(), datetime.now(UTC)
+
+
+class Board:
+    """Cache, remembered failures and flights under one lock.
+
+    The lock may be taken again by its holder: a resolver that the garbage collector finds is closed wherever that is.
+    """
+
+    def __init__(self, terms: Terms) -> None:
+        self.pid = os.getpid()
+        self.terms = terms
+        self.closed = False
+        self.lock = threading.RLock()
+        self._facts: OrderedDict[Slot, Kept] = OrderedDict()
+        self._failures: OrderedDict[Slot, float] = OrderedDict()
+        self._shared: dict[tuple[Slot, asyncio.AbstractEventLoop | None], Flight] = {}
+        self._under_way: dict[Flight, None] = {}  # in the order of their deadlines
+        self._logged: dict[str, float] = {}
+
+    def at_hand(self, needs: Iterable[Need]) -> dict[Need, Fact]:
+        """Return the facts in the cache that are young enough for *needs*."""
+        now, wall = clocks()
+        with self.lock:
+            found = {need: self._fresh(need, now, wall) for need in needs}
+        return {need: fact for need, fact in found.items() if fact is not None}
+
+    def seek(self, need: Need, loop: asyncio.AbstractEventLoop | None) -> tuple[Fact | Flight | None, bool]:
+        """Return the fact at hand, or the flight to wait for, or None: there will be none; and whether to start it."""
+        self.sweep()
+        now, wall = clocks()
+        slot = (need.kind, need.key)
+        max_age = self._max_age(need)
+        with self.lock:
+            fact = self._fresh(need, now, wall)
+            shared = self._shared.get((slot, loop))
+            if fact is not None or (shared is not None and now - shared.began <= max_age):
+                return fact or shared, False
+            failed = self._failures.get(slot, -math.inf)
+            if self.closed or now - failed < min(self.terms.negative_max_age, max_age):
+                return None, False
+            flight = Flight(slot, loop, (now, wall), now + self.terms.deadline)
+            if len(self._under_way) >= self.terms.max_pending:
+                self._tell(flight, "too many questions under way (max_pending)", now)
+                return None, False
+            self._shared[slot, loop] = flight
+            self._under_way[flight] = None
+            return flight, True
+
+    def land(self, flight: Flight, value: Any = None, *, failure: BaseException | None = None) -> None:
+        """End *flight* with a value or a failure; whatever comes after that, or after its deadline, is dropped."""
+        now, wall = clocks()
+        if failure is None and now > flight.due:
+            failure = TimeoutError()
+        with self.lock:
+            if flight.over:
+                return
+            flight.over = True
+            del self._under_way[flight]
+            if self._shared.get((flight.slot, flight.loop)) is flight:
+                del self._shared[flight.slot, flight.loop]
+            if failure is None:
+                flight.fact = self._keep(flight, value, (now, wall))
+            else:
+                self._remember_failure(flight, now)
+        if failure is not None:
+            self._tell(flight, self._reason(failure), now)
+        flight.landed.set_result(None)
+
+    def sweep(self) -> None:
+        """Fail every flight whose deadline is over, whoever notices."""
+        now, _ = clocks()
+        while (first := self._first()) is not None and first.due <= now:
+            self.land(first, failure=TimeoutError())
+
+    def close(self) -> tuple[Flight, ...]:
+        """Fail and return every flight under way; from now on there is neither fact nor flight."""
+        with self.lock:
+            self.closed = True
+            self._facts.clear()
+            flights = tuple(self._under_way)
+        for flight in flights:
+            self.land(flight, failure=TimeoutError())
+        return flights
+
+    def _first(self) -> Flight | None:
+        with self.lock:
+            return next(iter(self._under_way), None)
+
+    def _max_age(self, need: Need) -> float:
+        return self.terms.default_max_age if need.max_age is None else need.max_age.total_seconds()
+
+    def _fresh(self, need: Need, now: float, wall: datetime) -> Fact | None:
+        slot = (need.kind, need.key)
+        kept = self._facts.get(slot)
+        if kept is None:
+            return None
+        # The older of the two ages: the wall clock may have been set back, the monotonic one stands still in a suspend.
+        age = max(now - kept.since, (wall - (kept.fact.obtained_at or wall)).total_seconds())
+        if age > self._max_age(need) or now > kept.until:
+            return None
+        self._facts.move_to_end(slot)
+        return kept.fact
+
+    def _keep(self, flight: Flight, value: Any, moment: tuple[float, datetime]) -> Fact:
+        """Return *value* as a fact, and keep it. Its age counts from the question: it may have been read then."""
+        obtained_at, keep = flight.asked_at, math.inf
+        if isinstance(value, Answer):
+            obtained_at = min(
+                value.obtained_at or obtained_at, moment[1]
+            )  # a time to come would make it young for ever
+            keep = math.inf if value.keep is None else value.keep
+            value = value.value
+        fact = Fact(value, obtained_at)
+        since = flight.began - max(timedelta(0), flight.asked_at - obtained_at).total_seconds()
+        older = self._facts.get(flight.slot)
+        if not self.closed and (older is None or older.since <= since):
+            self._facts[flight.slot] = Kept(fact, since, moment[0] + keep)
+            self._facts.move_to_end(flight.slot)
+            if len(self._facts) > self.terms.max_entries:
+                self._facts.popitem(last=False)
+        self._failures.pop(flight.slot, None)
+        return fact
+
+    def _remember_failure(self, flight: Flight, now: float) -> None:
+        self._failures[flight.slot] = now
+        self._failures.move_to_end(flight.slot)
+        if len(self._failures) > self.terms.max_entries:
+            self._failures.popitem(last=False)
+
+    def _tell(self, flight: Flight, reason: str, now: float) -> None:
+        kind = flight.slot[0]
+        if not self.closed and now - self._logged.get(kind, -math.inf) >= LOG_PAUSE:
+            self._logged[kind] = now
+            _log.warning("no fact from the source for %s: %s", quoted(kind), reason)
+
+    def _reason(self, failure: BaseException) -> str:
+        if isinstance(failure, TimeoutError) and not failure.args:
+            return f"no answer within {self.terms.deadline:g} s"
+        try:
+            return f"{type(failure).__name__}: {escape(str(failure), 200)}"
+        except Exception:  # noqa: BLE001 - an exception whose own text cannot be had
+            return f"{type(failure).__name__} (its text cannot be had)"
