@@ -99,7 +99,7 @@ def _of_certificate(certificate: ParsedCertificate, position: int, purpose: Purp
     else:
         problem = ca_problem(certificate)
         if problem is not None:
-            code = "path.key-usage" if "keyUsage" in problem else "path.basic-constraints"
+            code = "path.key-usage" if problem.startswith("its keyUsage") else "path.basic-constraints"
             return Refusal(code, f"{certificate} cannot be a CA: {problem}")
         constraints = certificate.extension(x509.BasicConstraints)
         length = None if constraints is None else constraints.path_length
