@@ -1,0 +1,8 @@
+"""The command line: ``demo``, ``serve``, ``pki``, ``inspect`` and ``explain``. A thin layer over the library.
+
+It prints, reads flags and turns errors into exit statuses; whom to admit is decided by the library alone.
+"""
+
+from mtlspolicy.cli._main import main as main
+
+__all__ = ["main"]
