@@ -46,7 +46,7 @@ class _Desk:
                 self._loop().start(flight, source, self.board.land)
             else:
                 self._workers_for(kind, source).submit(flight)
-        except (RuntimeError, OSError) as failure:  # no thread or file descriptor to be had, or the loop is closed
+        except Exception as failure:  # noqa: BLE001 - no thread or file to be had, a loop that is closed or takes no task
             self.board.land(flight, failure=failure)
 
     def close(self) -> None:

@@ -61,7 +61,7 @@ def settle_at_hand(judgement: Judgement, resolver: Resolver | None) -> Outcome:
         return judgement.outcome(Facts.NONE)
     outcome = judgement.outcome(Facts.NONE)
     facts: dict[Need, Fact] = {}
-    for _ in range(ROUNDS):
+    for _ in range(ROUNDS if outcome.needs else 0):
         found = resolver.at_hand(need for need in outcome.needs if need not in facts)
         if not found:
             break
