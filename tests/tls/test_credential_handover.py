@@ -54,7 +54,7 @@ class Watching(ssl.SSLContext):
         """Record the path, its bytes, the password and the temporary directory."""
         assert keyfile is None
         folder = Path(tempfile.gettempdir())
-        files = {str(one.relative_to(folder)): stat.S_IMODE(one.stat().st_mode) for one in folder.rglob("*")}
+        files = {str(one.relative_to(folder)): stat.S_IMODE(one.lstat().st_mode) for one in folder.rglob("*")}
         # The descriptor that lists a directory is in its own listing, so that one may be gone.
         number = Path(certfile).name
         inherited = [os.get_inheritable(int(number))] if number.isdigit() else []

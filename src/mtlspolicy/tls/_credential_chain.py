@@ -28,7 +28,13 @@ class OrderedChain(NamedTuple):
     notes: tuple[str, ...]
 
 
-UNREADABLE: Final = (ValueError, UnsupportedAlgorithm, x509.DuplicateExtension, x509.UnsupportedGeneralNameType)
+UNREADABLE: Final = (
+    ValueError,
+    UnsupportedAlgorithm,
+    x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
+    Warning,  # where warnings are errors, what cryptography only remarks on
+)
 """What reading a part of a certificate that did parse may still raise."""
 
 

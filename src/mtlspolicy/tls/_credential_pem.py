@@ -134,7 +134,7 @@ def _key_blocks(source: Source, labels: tuple[str, ...]) -> tuple[KeyBlock, ...]
 def _certificate(source: Source, number: int, der: bytes) -> x509.Certificate:
     try:
         return x509.load_der_x509_certificate(der)
-    except (ValueError, x509.InvalidVersion):
+    except (ValueError, x509.InvalidVersion, Warning):  # a warning, where the caller makes errors of them
         raise ConfigurationError(
             f"{source.name}: certificate number {number} is not an X.509 certificate that can be read: have it "
             f"issued again, or take it out. Look at it with openssl x509 -in {source.argument} -noout -text",

@@ -1,0 +1,146 @@
+"""Builds contexts whose connections a verifier decides on: `server_context` and `client_context`.
+
+The contexts are plain ones (``type(context) is ssl.SSLContext``), so every library takes them. OpenSSL's own
+verification stays on and comes first; it can refuse, and it never admits.
+"""
+
+from __future__ import annotations
+
+import logging
+import ssl
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final, Literal
+
+from mtlspolicy.errors import ConfigurationError
+from mtlspolicy.tls._credential import Credential
+from mtlspolicy.tls._enforce import bind, judged_by_openssl, require_verifier
+from mtlspolicy.tls._hardening import Hardening
+from mtlspolicy.tls._options import ClientOptions, ServerOptions
+from mtlspolicy.tls._virtual_hosts import install
+from mtlspolicy.tls._warm_up import warm_up
+
+if TYPE_CHECKING:
+    from mtlspolicy._verifier import Verifier
+    from mtlspolicy.tls._credential_findings import Role
+
+__all__ = ["client_context", "server_context"]
+
+_LOGGER: Final = logging.getLogger("mtlspolicy.context")
+_SERVER_OPTIONS: Final = ServerOptions()
+_CLIENT_OPTIONS: Final = ClientOptions()
+
+
+def server_context(
+    *,
+    credential: Credential,
+    verifier: Verifier,
+    client_certificate: Literal["required", "optional"] = "required",
+    alpn: Sequence[str] = (),
+    hardening: Hardening = Hardening.INTERMEDIATE,
+    options: ServerOptions = _SERVER_OPTIONS,
+) -> ssl.SSLContext:
+    """Return a context for servers of any kind, whose clients the verifier decides on.
+
+    No session tickets are sent and nobody may renegotiate, so each connection shows its certificate once and is decided
+    on once. A client that is refused sees the end of the connection: the standard library cannot send an alert of ours.
+
+    Args:
+        credential: The server's own chain and key.
+        verifier: From `Verifier.for_clients`.
+        client_certificate: ``"required"``, or ``"optional"``: a client without certificate is let in and has no peer
+            (`peer_of` is ``None``); one whose certificate is refused is refused.
+        alpn: Application protocols in order of preference, such as ``("h2", "http/1.1")``.
+        hardening: Versions and cipher suites.
+        options: See `ServerOptions`.
+
+    Raises:
+        ConfigurationError: A part that does not fit; the message names it, the rule and the remedy.
+    """
+    require_verifier(verifier, "client", "server_context")
+    if client_certificate not in ("required", "optional"):
+        raise ConfigurationError(f'client_certificate={client_certificate!r}: use "required" or "optional"')
+    if not isinstance(options, ServerOptions):
+        raise ConfigurationError(f"options={type(options).__name__}: server_context takes tls.ServerOptions(...)")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.verify_mode = ssl.CERT_REQUIRED if client_certificate == "required" else ssl.CERT_OPTIONAL
+    _equip(context, credential, hardening=hardening, alpn=alpn, role="server")
+    if options.virtual_hosts:
+        install(context, options.virtual_hosts)
+    bind(context, verifier, options, optional=client_certificate == "optional")
+    warm_up(context, verifier, server_side=True)
+    return context
+
+
+def client_context(
+    *,
+    credential: Credential | None = None,
+    verifier: Verifier,
+    alpn: Sequence[str] = (),
+    hardening: Hardening = Hardening.INTERMEDIATE,
+    options: ClientOptions = _CLIENT_OPTIONS,
+) -> ssl.SSLContext:
+    """Return a context for clients of any kind, whose servers the verifier decides on.
+
+    OpenSSL validates the chain against the verifier's trust store, and the host name where a DNS name or IP address is
+    expected, before our certificate is sent. Pins, issuers and URIs it cannot judge: those are decided after our
+    certificate was shown to a server of a trusted CA.
+
+    Args:
+        credential: The client's own chain and key, where it has one.
+        verifier: From `Verifier.for_servers`.
+        alpn: Application protocols in order of preference.
+        hardening: Versions and cipher suites.
+        options: See `ClientOptions`.
+
+    Raises:
+        ConfigurationError: A part that does not fit; the message names it, the rule and the remedy.
+    """
+    require_verifier(verifier, "server", "client_context")
+    if not isinstance(options, ClientOptions):
+        raise ConfigurationError(f"options={type(options).__name__}: client_context takes tls.ClientOptions(...)")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = judged_by_openssl(verifier)
+    context.verify_mode = ssl.CERT_REQUIRED
+    # RFC 9525, section 2: the common name of the subject is no identity of a service.
+    context.hostname_checks_common_name = False
+    _equip(context, credential, hardening=hardening, alpn=alpn, role="client")
+    bind(context, verifier, options, optional=False)
+    warm_up(context, verifier, server_side=False)
+    return context
+
+
+def _equip(
+    context: ssl.SSLContext, credential: Credential | None, *, hardening: Hardening, alpn: Sequence[str], role: Role
+) -> None:
+    if credential is not None and not isinstance(credential, Credential):
+        raise ConfigurationError(
+            f"credential={type(credential).__name__}: give tls.Credential.from_files('chain.pem', 'key.pem'), "
+            ".from_pem or .of"
+        )
+    if not isinstance(hardening, Hardening):
+        raise ConfigurationError(
+            f"hardening={hardening!r}: use tls.Hardening.INTERMEDIATE, MODERN, RFC9325 or one of your own"
+        )
+    # Strict would refuse v1 certificates and CAs without key identifiers, which the profiles of the verifier judge.
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    hardening.apply(context)
+    if alpn:
+        _set_alpn(context, alpn)
+    if credential is not None:
+        for finding in credential.findings(role, at=datetime.now(UTC)):
+            if finding.fatal:
+                raise ConfigurationError(finding.message, code=finding.code)
+            _LOGGER.warning("%s: %s", finding.code, finding.message)
+        for note in credential.notes:
+            _LOGGER.warning("credential: %s", note)
+        credential.load_into(context)
+
+
+def _set_alpn(context: ssl.SSLContext, alpn: Sequence[str]) -> None:
+    if isinstance(alpn, str) or not all(isinstance(name, str) for name in alpn):
+        raise ConfigurationError(f"alpn={alpn!r}: a sequence of names, such as ('h2', 'http/1.1')")
+    try:
+        context.set_alpn_protocols(list(alpn))
+    except (ssl.SSLError, ValueError) as error:
+        raise ConfigurationError(f"alpn={alpn!r}: ASCII names of 1 to 255 characters (RFC 7301): {error}") from None

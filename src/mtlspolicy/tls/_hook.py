@@ -1,0 +1,176 @@
+"""What runs between the last byte of the handshake and the first of the application: evidence, decision, latch.
+
+It finds the verifier through the context that the handshake ended on, and leaves the latch refused in every case but
+two: a PERMIT, and the absence of a certificate where that is allowed. It deliberately ignores what OpenSSL thinks of
+the chain.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Final
+
+from mtlspolicy._chain import Possession, PresentedChain
+from mtlspolicy._decision import Verdict
+from mtlspolicy._evidence import Connection
+from mtlspolicy._resolver import settle, settle_at_hand
+from mtlspolicy.errors import MalformedEvidence
+from mtlspolicy.tls._address import ip_address_of
+from mtlspolicy.tls._cpython import presented_ders
+from mtlspolicy.tls._enforcement import enforcement_of
+from mtlspolicy.tls._errors import refusal
+from mtlspolicy.tls._latch import REFUSED
+
+if TYPE_CHECKING:
+    from mtlspolicy._judgement import Judgement, Outcome
+    from mtlspolicy.tls._cpython import TLSObject
+    from mtlspolicy.tls._enforcement import Enforcement
+    from mtlspolicy.tls._latch import Latch, Latched
+
+__all__ = ["decide_connection", "prepare"]
+
+_PERMIT: Final = Verdict.PERMIT
+_UNENFORCED: Final = (
+    "the handshake ended on a context without a verifier, which a callback for server names set: build every context "
+    "behind one listener with tls.server_context, or tls.enforce it"
+)
+
+
+def prepare(latch: Latch, tls: TLSObject, enforcement: Enforcement) -> bool:
+    """Refuse before the first byte what can be refused then: the wrong side, or a name that is not expected.
+
+    So that a client shows its certificate to nobody who was not meant.
+
+    Returns:
+        Whether nothing is to be said against going on.
+    """
+    if tls.server_side is not enforcement.server_side:
+        side, other = ("server", "client") if tls.server_side else ("client", "server")
+        latch.mark_refused(
+            refusal(
+                "tls.wrong-side",
+                f"the context verifies {enforcement.verifier.peer_role}s and was used on the {side}'s side: build one "
+                f"with tls.{side}_context and Verifier.for_{other}s",
+            )
+        )
+        return False
+    name, names = tls.server_hostname, enforcement.names
+    if names is not None and name is not None and not tls.server_side and name.lower().rstrip(".") not in names:
+        latch.mark_refused(
+            refusal(
+                "tls.name-mismatch",
+                f"the connection was opened to {name!r} and the verifier expects {', '.join(sorted(names))}: use one "
+                "context for each server, or expected=ReferenceIdentifier.DIALED for the name dialed",
+                verdict=Verdict.DENY,
+            )
+        )
+        return False
+    return True
+
+
+def decide_connection(
+    latch: Latch, tls: TLSObject, owner: Latched, prepared: Enforcement | None, until: float | None
+) -> None:
+    """Decide on the peer of a finished handshake and set *latch*.
+
+    Args:
+        latch: Undecided before; admitted, held or refused after, and refused after any exception.
+        tls: The C object below the connection.
+        owner: The connection object.
+        prepared: The binding of the context that the handshake began on, for which `prepare` was called.
+        until: When a blocking connection has to be decided, on the monotonic clock, in seconds; ``None``: nothing may
+            block.
+    """
+    latch.state = REFUSED  # before anything can fail; only what is written below changes it
+    if latch.first_bytes:
+        latch.first_bytes = b""
+    context = tls.context
+    same = prepared is not None and prepared.context is context
+    enforcement = prepared if same else enforcement_of(context)
+    if enforcement is None:
+        latch.mark_refused(refusal("tls.unenforced-context", _UNENFORCED))
+        return
+    changed = enforcement.change()
+    if changed is None and prepared is not None and not same:
+        changed = prepared.change()  # its callback led here, and its verify_mode is the one that counted
+    if changed is not None:
+        latch.mark_refused(
+            refusal(
+                "tls.context-changed",
+                f"{changed} of the context is not what it was when the verifier was bound: set it before tls.enforce, "
+                "and give a context to one library only",
+            )
+        )
+        return
+    if not same and not prepare(latch, tls, enforcement):
+        return
+    judgement = _judgement(latch, tls, enforcement)
+    if judgement is not None:
+        _conclude(latch, judgement, enforcement, owner, until)
+
+
+def _judgement(latch: Latch, tls: TLSObject, enforcement: Enforcement) -> Judgement | None:
+    """Gather the evidence and return the judgement on it; ``None``: it is outside the limits, and refused."""
+    verifier = enforcement.verifier
+    cipher = tls.cipher()
+    connection = Connection(
+        transport_address=ip_address_of(latch.peername),
+        server_name=latch.server_name if tls.server_side else tls.server_hostname,
+        tls_version=tls.version(),
+        cipher=None if cipher is None else cipher[0],
+        resumed=tls.session_reused,
+    )
+    latch.connection = connection
+    dialed = None if tls.server_side else tls.server_hostname
+    ders = presented_ders(tls)
+    if not ders:
+        return verifier.judgement(None, connection=connection, dialed=dialed)
+    chain = PresentedChain(ders, Possession.TLS)
+    latch.presented = chain
+    limits = verifier.limits
+    if len(ders) > limits.certificates or sum(map(len, ders)) > limits.certificate_bytes:
+        try:
+            PresentedChain.parse(
+                chain, limits=limits
+            )  # says which limit, if any; a chain below both is within all of them
+        except MalformedEvidence as error:
+            judgement = verifier.judgement(None, connection=connection, dialed=dialed)
+            latch.mark_refused(judgement.conclude(judgement.malformed(error)).decision)
+            return None
+    return verifier.judgement(chain, connection=connection, dialed=dialed)
+
+
+def _conclude(
+    latch: Latch, judgement: Judgement, enforcement: Enforcement, owner: Latched, until: float | None
+) -> None:
+    absent = latch.presented is None and enforcement.optional
+    if until is None:
+        resolver = enforcement.resolver
+        outcome = judgement.outcome() if resolver is None else settle_at_hand(judgement, resolver)
+        if enforcement.hold is not None and _may_be_held(outcome, absent=absent):
+            latch.absent = absent
+            latch.hold(owner, judgement, outcome, enforcement.hold)
+            return
+    else:
+        outcome = _settle_in_time(judgement, enforcement, until)
+    if absent:
+        latch.admit(outcome)
+        return
+    judgement.conclude(outcome)
+    if outcome.decision.verdict is _PERMIT:
+        latch.admit(outcome)
+    else:
+        latch.mark_refused(outcome.decision)
+
+
+def _may_be_held(outcome: Outcome, *, absent: bool) -> bool:
+    """Return whether a gate is to have the last word; never about a DENY."""
+    verdict = outcome.decision.verdict
+    return absent or verdict is _PERMIT or (verdict is Verdict.INDETERMINATE and outcome.path_valid)
+
+
+def _settle_in_time(judgement: Judgement, enforcement: Enforcement, until: float) -> Outcome:
+    resolver = enforcement.resolver
+    if resolver is None:
+        return judgement.outcome()
+    return settle(judgement, resolver, deadline=min(resolver.deadline, max(0.0, until - time.monotonic())))

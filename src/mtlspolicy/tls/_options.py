@@ -1,0 +1,139 @@
+"""What a context is told beside credential and verifier. Values with bounds; no decisions."""
+
+from __future__ import annotations
+
+import math
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from mtlspolicy.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from mtlspolicy._resolver import Resolver
+
+__all__ = ["ClientOptions", "ServerOptions"]
+
+_LONGEST: Final = 3600.0
+"""Longest time-out that is accepted, in seconds: more is a unit mistake (milliseconds)."""
+
+
+def _nobody() -> Mapping[str, ssl.SSLContext]:
+    return MappingProxyType({})
+
+
+def _require_engine(engine: object) -> None:
+    if engine == "pyopenssl":
+        raise ConfigurationError(
+            'engine="pyopenssl" is not available yet: use engine="ssl", the standard library',
+            code="tls.engine-unavailable",
+        )
+    if engine != "ssl":
+        raise ConfigurationError(f'engine={engine!r} is not known: use engine="ssl"')
+
+
+def _require_seconds(name: str, value: object) -> None:
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, int | float)
+        or not math.isfinite(value)
+        or not 0 < value <= _LONGEST
+    ):
+        raise ConfigurationError(f"{name}={value!r}: give seconds, more than 0 and at most {_LONGEST:.0f}")
+
+
+def _require_resolver(value: object) -> None:
+    if value is None:
+        return
+    from mtlspolicy._resolver import Resolver
+
+    if not isinstance(value, Resolver):
+        raise ConfigurationError(f"resolver={type(value).__name__}: give a Resolver, Resolver({{kind: function}})")
+
+
+def _require_count(name: str, value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ConfigurationError(f"{name}={value!r}: give a whole number of at least 1")
+
+
+@dataclass(frozen=True, slots=True)
+class ServerOptions:
+    """Options of a context for servers.
+
+    Attributes:
+        pending: What becomes of a connection on an event loop whose decision waits for a fact: ``"refuse"``, or
+            ``"hold"`` it, shut, until a gate (`start_server`, `gate`) has decided. A blocking socket resolves inline
+            and never holds.
+        resolver: Turns the needs of policies into facts; ``None``: facts are never had.
+        virtual_hosts: Contexts by host name (SNI), each built by `server_context`; other names get this context.
+        acceptable_cas: Names of CAs to send to clients; ``ssl`` of the standard library cannot send any, so ``None``
+            alone is accepted here.
+        engine: Who speaks TLS: ``"ssl"``, the standard library. ``"pyopenssl"`` is not available yet.
+        handshake_timeout: Seconds for the whole handshake of a blocking socket, facts included. Event loops have their
+            own.
+        hold_timeout: Seconds that a connection may be held.
+        max_held: Connections held at most.
+        max_held_per_address: Connections held at most from one address.
+    """
+
+    pending: Literal["refuse", "hold"] = "refuse"
+    resolver: Resolver | None = None
+    virtual_hosts: Mapping[str, ssl.SSLContext] = field(default_factory=_nobody, hash=False)
+    acceptable_cas: Any = None
+    engine: Literal["ssl", "pyopenssl"] = "ssl"
+    handshake_timeout: float = 10.0
+    hold_timeout: float = 5.0
+    max_held: int = 10_000
+    max_held_per_address: int = 2_000
+
+    def __post_init__(self) -> None:
+        """Refuse what is out of range or not available.
+
+        Raises:
+            ConfigurationError: Names the option, the rule and the remedy.
+        """
+        if self.pending not in ("refuse", "hold"):
+            raise ConfigurationError(f'pending={self.pending!r}: use "refuse" or "hold"')
+        _require_engine(self.engine)
+        _require_resolver(self.resolver)
+        if self.acceptable_cas is not None:
+            raise ConfigurationError(
+                "acceptable_cas cannot be sent with the standard library's ssl (python/cpython has no call for it): "
+                "leave it out; clients choose their certificate without the hint",
+                code="tls.engine-unavailable",
+            )
+        if not isinstance(self.virtual_hosts, Mapping):
+            raise ConfigurationError("virtual_hosts takes a mapping of host name to context: {'a.example': context}")
+        object.__setattr__(self, "virtual_hosts", MappingProxyType(dict(self.virtual_hosts)))
+        _require_seconds("handshake_timeout", self.handshake_timeout)
+        _require_seconds("hold_timeout", self.hold_timeout)
+        _require_count("max_held", self.max_held)
+        _require_count("max_held_per_address", self.max_held_per_address)
+
+
+@dataclass(frozen=True, slots=True)
+class ClientOptions:
+    """Options of a context for clients.
+
+    Attributes:
+        resolver: Turns the needs of policies into facts; ``None``: facts are never had.
+        engine: Who speaks TLS: ``"ssl"``, the standard library. ``"pyopenssl"`` is not available yet.
+        handshake_timeout: Seconds for the whole handshake of a blocking socket, facts included. Event loops have their
+            own.
+    """
+
+    resolver: Resolver | None = None
+    engine: Literal["ssl", "pyopenssl"] = "ssl"
+    handshake_timeout: float = 10.0
+
+    def __post_init__(self) -> None:
+        """Refuse what is out of range or not available.
+
+        Raises:
+            ConfigurationError: Names the option, the rule and the remedy.
+        """
+        _require_engine(self.engine)
+        _require_resolver(self.resolver)
+        _require_seconds("handshake_timeout", self.handshake_timeout)
