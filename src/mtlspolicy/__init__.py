@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from mtlspolicy._version import __version__
 
 if TYPE_CHECKING:
-    from mtlspolicy import policies, testing, tls
+    from mtlspolicy import policies, revocation, testing, tls
     from mtlspolicy._chain import Limits, Possession, PresentedChain
     from mtlspolicy._decision import Decision, Verdict
     from mtlspolicy._evidence import Connection, Evidence, Fact, Facts, Need, RevocationStatus
@@ -68,6 +68,7 @@ __all__ = [
     "Verifier",
     "__version__",
     "policies",
+    "revocation",
     "testing",
     "tls",
 ]
@@ -105,7 +106,7 @@ _HOMES: Final = dict.fromkeys(_ERRORS, "errors") | {
     "VerifiedPeer": "_peer",
     "Verifier": "_verifier",
 }
-_PACKAGES: Final = frozenset({"policies", "testing", "tls"})
+_PACKAGES: Final = frozenset({"policies", "revocation", "testing", "tls"})
 
 
 def __getattr__(name: str) -> Any:

@@ -9,21 +9,25 @@ import hashlib
 import warnings
 from collections.abc import Callable
 from datetime import datetime
-from functools import cached_property
+from functools import cache
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from mtlspolicy._der import Layout, certificate_layout
 from mtlspolicy._identifiers import SUBJECT_ALT_NAME, PresentedIdentifiers
+from mtlspolicy._lazy import lazy
 from mtlspolicy._names import DistinguishedName
 from mtlspolicy._text import escape
 from mtlspolicy.errors import MalformedEvidence
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+_P256: Final = bytes.fromhex("3059301306072a8648ce3d020106082a8648ce3d03010703420004")
+"""SubjectPublicKeyInfo of a P-256 key with a named curve, up to the uncompressed point (RFC 5480, section 2)."""
 
 _T = TypeVar("_T")
 _Extension = TypeVar("_Extension", bound=x509.ExtensionType)
@@ -46,7 +50,10 @@ class ParsedCertificate:
 
     Attributes:
         der: The certificate's bytes.
+        sound_issuer: Whether it has passed the rules on single CA certificates, which look at its bytes alone.
     """
+
+    sound_issuer = False
 
     def __init__(self, der: bytes) -> None:
         self.der = der
@@ -54,7 +61,7 @@ class ParsedCertificate:
     @classmethod
     def of(cls, certificate: x509.Certificate) -> ParsedCertificate:
         """Return the parsed form of *certificate*."""
-        parsed = cls(certificate.public_bytes(Encoding.DER))
+        parsed = cls(certificate.public_bytes(_canonical()[0]))
         parsed.__dict__["certificate"] = certificate
         return parsed
 
@@ -69,6 +76,10 @@ class ParsedCertificate:
 
     def __str__(self) -> str:
         """Return the subject, escaped, or the digest where the subject cannot be read or is empty."""
+        return self._text
+
+    @lazy
+    def _text(self) -> str:
         try:
             return str(self.subject) if self.subject.rdns else f"sha256:{self.sha256[:16]}"
         except MalformedEvidence:
@@ -81,7 +92,7 @@ class ParsedCertificate:
         except PARSER_ERRORS as error:
             raise MalformedEvidence(f"{what} of {self} cannot be read: {escape(str(error), 200)}") from None
 
-    @cached_property
+    @lazy
     def certificate(self) -> x509.Certificate:
         """The certificate as `cryptography` parses it."""
         try:
@@ -94,38 +105,40 @@ class ParsedCertificate:
         except PARSER_ERRORS as error:
             raise MalformedEvidence(f"bytes that are not a certificate: {escape(str(error), 200)}") from None
 
-    @cached_property
+    @lazy
     def layout(self) -> Layout:
         """Parts of the certificate as they stand in its bytes."""
         return certificate_layout(self.der)
 
-    @cached_property
+    @lazy
     def sha256(self) -> str:
         """SHA-256 of the DER, lower-case hex."""
         return hashlib.sha256(self.der).hexdigest()
 
-    @cached_property
+    @lazy
     def spki_sha256(self) -> str:
         """SHA-256 of the SubjectPublicKeyInfo as in the certificate, lower-case hex (RFC 7469, section 2.4)."""
         return hashlib.sha256(self.layout.spki).hexdigest()
 
-    @cached_property
+    @lazy
     def public_key(self) -> CertificatePublicKeyTypes:
         """The subject's public key."""
         return self._read("the public key", lambda certificate: certificate.public_key())
 
-    @cached_property
+    @lazy
     def key_sha256(self) -> str:
         """SHA-256 of the public key in its one canonical encoding, lower-case hex: equal for equal public numbers."""
         key = self.public_key
-        return hashlib.sha256(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).hexdigest()
+        if self.layout.spki.startswith(_P256) and len(self.layout.spki) == len(_P256) + 64:
+            return self.spki_sha256  # the one encoding of its point already
+        return hashlib.sha256(key.public_bytes(*_canonical())).hexdigest()
 
-    @cached_property
+    @lazy
     def subject(self) -> DistinguishedName:
         """The subject."""
         return DistinguishedName.from_der(self.layout.subject)
 
-    @cached_property
+    @lazy
     def issuer(self) -> DistinguishedName:
         """The issuer's name."""
         return DistinguishedName.from_der(self.layout.issuer)
@@ -135,7 +148,7 @@ class ParsedCertificate:
         """Whether subject and issuer are the same bytes (RFC 5280, section 3.2); says nothing about the signature."""
         return self.layout.subject == self.layout.issuer
 
-    @cached_property
+    @lazy
     def self_signed(self) -> bool:
         """Whether the signature verifies with the certificate's own key."""
         if not self.self_issued:
@@ -147,30 +160,27 @@ class ParsedCertificate:
         """X.509 version: 1, 2 or 3."""
         return self.layout.version
 
-    @cached_property
+    @lazy
     def serial_number(self) -> int:
         """The serial number; may be negative or out of range, see RFC 5280, section 4.1.2.2."""
         return int.from_bytes(self.layout.serial, "big", signed=True)
 
-    @cached_property
+    @lazy
     def not_before(self) -> datetime:
         """Start of the validity, aware, UTC."""
         return self._read("notBefore", lambda certificate: certificate.not_valid_before_utc)
 
-    @cached_property
+    @lazy
     def not_after(self) -> datetime:
         """End of the validity, aware, UTC; the last second is valid."""
         return self._read("notAfter", lambda certificate: certificate.not_valid_after_utc)
 
-    @cached_property
+    @lazy
     def names(self) -> PresentedIdentifiers:
         """Every name of the subject."""
-        sans = [value for oid, _, value in self.layout.extensions if oid == SUBJECT_ALT_NAME]
-        if len(sans) > 1:
-            raise MalformedEvidence(f"{self} has two subjectAltName extensions")
-        return PresentedIdentifiers.read(self.subject, sans[0] if sans else None)
+        return PresentedIdentifiers.read(self.subject, self.extension_value(SUBJECT_ALT_NAME))
 
-    @cached_property
+    @lazy
     def common_name(self) -> str | None:
         """The subject's common name, or ``None`` where there is none, several, or one that cannot be read."""
         names = self.names
@@ -182,14 +192,46 @@ class ParsedCertificate:
         Raises:
             MalformedEvidence: It is there and cannot be read, or another extension keeps it from being read.
         """
-        if not any(oid == kind.oid.dotted_string for oid, _, _ in self.layout.extensions):
+        wanted = kind.oid.dotted_string
+        if wanted not in [oid for oid, _, _ in self.layout.extensions]:
             return None
         return self._read(kind.__name__, lambda certificate: certificate.extensions.get_extension_for_class(kind).value)
+
+    def extension_value(self, oid: str) -> bytes | None:
+        """Return the DER of the value of the extension *oid* (dotted), or ``None`` where it is absent.
+
+        Raises:
+            MalformedEvidence: Some extension is there twice, which no certificate may have (RFC 5280, section 4.2).
+        """
+        return self._extension_values.get(oid)
+
+    @lazy
+    def _extension_values(self) -> dict[str, bytes]:
+        values = {kind: value for kind, _, value in self.layout.extensions}
+        if len(values) != len(self.layout.extensions):
+            kinds = [kind for kind, _, _ in self.layout.extensions]
+            twice = next(kind for kind in kinds if kinds.count(kind) > 1)
+            name = "subjectAltName" if twice == SUBJECT_ALT_NAME else twice
+            raise MalformedEvidence(f"{self} has two {name} extensions")
+        return values
+
+    @lazy
+    def name_constraints(self) -> x509.NameConstraints | None:
+        """The nameConstraints of a CA (RFC 5280, section 4.2.1.10), or ``None``."""
+        return self.extension(x509.NameConstraints)
 
     @property
     def critical(self) -> frozenset[str]:
         """Dotted OIDs of the extensions that are marked critical."""
         return frozenset(oid for oid, critical, _ in self.layout.extensions if critical)
+
+
+@cache
+def _canonical() -> tuple[Encoding, PublicFormat]:
+    """Return how a public key is encoded; loaded late, since this is a fifth of the package's import time."""
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+    return Encoding.DER, PublicFormat.SubjectPublicKeyInfo
 
 
 def issued_by(certificate: ParsedCertificate, issuer: ParsedCertificate) -> bool:

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding
 
 from mtlspolicy._certificate import ParsedCertificate
 from mtlspolicy._pem import certificate_blocks, looks_like_pem
@@ -127,17 +126,25 @@ def _hold_limits(ders: tuple[bytes, ...], limits: Limits) -> None:
 
 
 def _split(data: bytes | x509.Certificate | Iterable[bytes | x509.Certificate]) -> Iterable[bytes]:
-    if isinstance(data, x509.Certificate):
-        return (data.public_bytes(Encoding.DER),)
     if isinstance(data, bytes | bytearray | memoryview):
         data = bytes(data)
         return certificate_blocks(data) if looks_like_pem(data) else (data,)
+    if isinstance(data, x509.Certificate):
+        from cryptography.hazmat.primitives.serialization import Encoding  # not needed where peers send DER
+
+        return (data.public_bytes(Encoding.DER),)
     if isinstance(data, str):
         raise MalformedEvidence("text where bytes belong: give PEM or DER as bytes")
     try:
         parts = list(data)
     except TypeError:
         raise MalformedEvidence(f"a {type(data).__name__} is not a certificate chain") from None
-    if any(isinstance(part, list | tuple) for part in parts):
-        raise MalformedEvidence("a sequence inside the sequence of certificates")
-    return [der for part in parts for der in _split(part)]
+    found: list[bytes] = []
+    for part in parts:
+        if type(part) is bytes and not looks_like_pem(part):
+            found.append(part)
+        elif isinstance(part, list | tuple):
+            raise MalformedEvidence("a sequence inside the sequence of certificates")
+        else:
+            found.extend(_split(part))
+    return found

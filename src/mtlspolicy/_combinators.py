@@ -1,7 +1,7 @@
 """AllOf, AnyOf, AtLeast, Not and Named: how verdicts combine, and what may not be combined.
 
-Every child is evaluated, so that an explanation shows every reason. Emptiness, and negations that a peer could walk around,
-are refused at construction.
+Every child is evaluated, so that an explanation shows every reason. Emptiness, and negations that a peer could walk
+around, are refused at construction.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ MAX_CLAUSES = 1000
 class _Combination(Policy):
     """Shared by the combinations: children, and the attributes that follow from them. Immutable."""
 
-    __slots__ = ("_binds_issuer", "_depth", "_hash", "_key", "_path_only", "_size", "clauses", "identifies")
+    __slots__ = ("_binds_issuer", "_depth", "_hash", "_key", "_path_only", "_size", "clauses", "identifies")  # pyright: ignore[reportIncompatibleVariableOverride]
 
     _hash: int
     _key: tuple[Any, ...]
@@ -41,7 +41,9 @@ class _Combination(Policy):
         name = type(self).__name__
         children = tuple(require_policy(clause, name) for clause in clauses)
         if not children:
-            raise ConfigurationError(f"{name} without a clause: nothing would be asked; use policies.Anyone() if that is meant")
+            raise ConfigurationError(
+                f"{name} without a clause: it asks nothing; say policies.Anyone() if that is meant"
+            )
         depth = 1 + max(getattr(child, "_depth", 1) for child in children)
         size = 1 + sum(getattr(child, "_size", 1) for child in children)
         if depth > MAX_DEPTH or size > MAX_CLAUSES:
@@ -52,7 +54,9 @@ class _Combination(Policy):
         try:
             digest = hash((type(self), children, *key))
         except TypeError as error:
-            raise ConfigurationError(f"{name} with a clause that cannot be hashed ({error}): make it a frozen dataclass") from None
+            raise ConfigurationError(
+                f"{name}: a clause cannot be hashed ({error}): make it a frozen dataclass"
+            ) from None
         write = object.__setattr__
         write(self, "clauses", children)
         write(self, "identifies", sum(1 for child in children if getattr(child, "identifies", False)) >= needed)
@@ -117,9 +121,10 @@ class AllOf(_Combination):
     def evaluate(self, evidence: Evidence) -> Decision:
         """Return the conjunction of the clauses' answers."""
         answers = tuple([decide(clause, evidence) for clause in self.clauses])
-        verdict = _least(answers)
-        if verdict is Verdict.PERMIT:
-            return self._answer(verdict, "policy.all", "", answers)
+        verdicts = [answer.verdict for answer in answers]
+        verdict = Verdict.DENY if Verdict.DENY in verdicts else Verdict.INDETERMINATE
+        if verdict not in verdicts:
+            return self._answer(Verdict.PERMIT, "policy.all", "", answers)
         # an obstacle that no fact can clear decides whether trying again is worth it
         return self._answer(verdict, _code(answers, verdict, prefer_retryable=False), "", answers)
 
@@ -144,7 +149,7 @@ class AnyOf(_Combination):
     def evaluate(self, evidence: Evidence) -> Decision:
         """Return the disjunction of the clauses' answers."""
         answers = tuple([decide(clause, evidence) for clause in self.clauses])
-        verdicts = {answer.verdict for answer in answers}
+        verdicts = [answer.verdict for answer in answers]
         if Verdict.PERMIT in verdicts:
             return self._answer(Verdict.PERMIT, "policy.any", "", answers)
         if Verdict.INDETERMINATE in verdicts:
@@ -164,13 +169,12 @@ class AtLeast(_Combination):
 
     def __init__(self, count: int, *clauses: Policy) -> None:
         if isinstance(count, bool) or not isinstance(count, int) or not 1 <= count <= len(clauses):
-            raise ConfigurationError(f"AtLeast({count!r}, ...) of {len(clauses)} clauses: the count is from 1 to their number")
-        for clause in clauses:
-            require_policy(clause, "AtLeast")
-        if any(clause in clauses[:place] for place, clause in enumerate(clauses)):
+            raise ConfigurationError(f"AtLeast({count!r}, ...) of {len(clauses)} clauses: the count is from 1 to that")
+        asked = [bare(require_policy(clause, "AtLeast")) for clause in clauses]
+        if any(clause in asked[:place] for place, clause in enumerate(asked)):
             raise ConfigurationError("AtLeast with equal clauses: each would count twice; leave one out")
         if any(_contains(clause, "_soft") for clause in clauses):
-            raise ConfigurationError("AtLeast with a soft clause: it admits on doubt and could decide the count; use & instead")
+            raise ConfigurationError("AtLeast with a soft clause: it admits on doubt and could decide the count; use &")
         self._build(clauses, needed=len(clauses) - count + 1, key=(count,))
         object.__setattr__(self, "count", count)
 
@@ -207,8 +211,9 @@ class Not(_Combination):
         require_policy(clause, "Not")
         if _contains(clause, "_negatable", value=False):
             raise ConfigurationError(
-                f"Not({type(clause).__name__}): a peer walks around a negated pin or issuer with a cross certificate, another "
-                "signature or another encoding of the key; say TrustStore(..., distrusted=[certificate]) or policies.Blocked"
+                f"Not({type(clause).__name__}): a peer walks around a negated pin or issuer with a cross certificate, "
+                "another signature or another encoding of the key; say TrustStore(..., distrusted=[certificate]) or "
+                "policies.Blocked"
             )
         if _contains(clause, "_soft"):
             raise ConfigurationError("Not over a soft clause: it admits on doubt, and doubt must not be inverted")
@@ -278,19 +283,14 @@ def contains(policy: Policy, kind: type[Policy]) -> bool:
     return isinstance(policy, kind) or any(contains(child, kind) for child in policy._children)
 
 
-def _least(answers: tuple[Decision, ...]) -> Verdict:
-    least = Verdict.PERMIT
-    for answer in answers:
-        if answer.verdict is Verdict.DENY:
-            return Verdict.DENY
-        if answer.verdict is Verdict.INDETERMINATE:
-            least = Verdict.INDETERMINATE
-    return least
+def bare(policy: Policy) -> Policy:
+    """Return *policy* without labels and combinations of one clause, none of which changes an answer."""
+    while isinstance(policy, Named | AllOf | AnyOf) and len(policy.clauses) == 1:
+        policy = policy.clauses[0]
+    return policy
 
 
 def _code(answers: tuple[Decision, ...], verdict: Verdict, *, prefer_retryable: bool) -> str:
     """Return the code of the first answer with *verdict*, one whose retryability is as preferred if there is one."""
     codes = [answer.code for answer in answers if answer.verdict is verdict]
     return next((code for code in codes if outcome_of(code, verdict.name).retryable is prefer_retryable), codes[0])
-
-

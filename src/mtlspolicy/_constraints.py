@@ -68,7 +68,9 @@ def standing(constraints: Iterable[x509.NameConstraints], kind: str, value: str 
 def _covers(kind: str, base: object, value: str | IPAddress, *, excluding: bool) -> bool:
     """Return whether the subtree *base* covers *value*; where the standards are silent, so that fewer names pass."""
     if isinstance(base, ipaddress.IPv4Network | ipaddress.IPv6Network):
-        return any(address in base for address in both_forms(ipaddress.ip_address(value)))
+        # An address is read once, not once for each of thousands of comparisons.
+        address = ipaddress.ip_address(value) if isinstance(value, str) else value
+        return any(form in base for form in both_forms(address))
     subtree, name = str(base), str(value)
     if kind == EMAIL:
         return _covers_email(subtree, name, excluding=excluding)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import enum
 import re
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn, Self, final
 
 from mtlspolicy._codes import outcome_of
 from mtlspolicy._text import escape
@@ -23,8 +23,8 @@ __all__ = ["Context", "Decision", "Verdict"]
 class Verdict(enum.Enum):
     """Kleene's three truth values. ``bool()`` is true for `PERMIT` alone.
 
-    Absent, unreadable or ambiguous evidence, and an exception inside a policy, are `INDETERMINATE`, never `DENY`: so they
-    fail closed under ``~`` as well.
+    Absent, unreadable or ambiguous evidence, and an exception inside a policy, are `INDETERMINATE`, never `DENY`: so
+    they fail closed under ``~`` as well.
     """
 
     PERMIT = "PERMIT"
@@ -71,15 +71,15 @@ class Context:
 
     __slots__ = ("_path", "at", "notes", "path_engine", "profile", "trust")
 
-    def __init__(  # noqa: PLR0913 - one slot each; built in one place only
+    def __init__(
         self, *, at: datetime, path: object, profile: str, path_engine: str, trust: str, notes: tuple[str, ...] = ()
     ) -> None:
-        self.at = at
+        self.at: datetime = at
         self._path = path
-        self.profile = profile
-        self.path_engine = path_engine
-        self.trust = trust
-        self.notes = notes
+        self.profile: str = profile
+        self.path_engine: str = path_engine
+        self.trust: str = trust
+        self.notes: tuple[str, ...] = notes
 
     @property
     def path(self) -> str | None:
@@ -87,7 +87,26 @@ class Context:
         return None if self._path is None else str(self._path)
 
 
-class Decision:
+class _Fields:
+    """The slots of a `Decision`, still writable: a decision is filled as one of these and then becomes immutable.
+
+    Decisions are made by the dozen inside a handshake, and writing around the guard costs five times as much.
+    """
+
+    __slots__ = ("children", "clause", "code", "context", "detail", "label", "needs", "verdict")
+
+    verdict: Verdict
+    code: str
+    detail: str
+    clause: object
+    children: tuple[Decision, ...]
+    label: str | None
+    needs: tuple[Any, ...]
+    context: Context | None
+
+
+@final
+class Decision(_Fields):
     """One clause's answer, with the answers of the clauses below it. Immutable; true for PERMIT alone.
 
     Made by `Policy.permit`, `Policy.deny` and `Policy.indeterminate`, not by its constructor.
@@ -103,19 +122,10 @@ class Decision:
         context: Time, path, profile and trust; on the root only.
     """
 
-    __slots__ = ("children", "clause", "code", "context", "detail", "label", "needs", "verdict")
+    __slots__ = ()
 
-    verdict: Verdict
-    code: str
-    detail: str
-    clause: object
-    children: tuple[Decision, ...]
-    label: str | None
-    needs: tuple[Any, ...]
-    context: Context | None
-
-    def __init__(  # noqa: PLR0913 - one slot each; users go through Policy.permit, deny and indeterminate
-        self,
+    def __new__(  # noqa: PLR0913 - one slot each; users go through Policy.permit, deny and indeterminate
+        cls,
         verdict: Verdict,
         code: str,
         detail: str = "",
@@ -125,18 +135,21 @@ class Decision:
         label: str | None = None,
         needs: tuple[Any, ...] = (),
         context: Context | None = None,
-    ) -> None:
+    ) -> Self:
+        """Return the decision; raise `ConfigurationError` for a code that is not of the form ``area.fact``."""
         if code not in _known_codes:
             require_code(code)
-        write = object.__setattr__
-        write(self, "verdict", verdict)
-        write(self, "code", code)
-        write(self, "detail", detail if detail.isprintable() and len(detail) <= 1024 else escape(detail, 1024))
-        write(self, "clause", clause)
-        write(self, "children", children)
-        write(self, "label", label)
-        write(self, "needs", needs)
-        write(self, "context", context)
+        fields = _Fields()
+        fields.verdict = verdict
+        fields.code = code
+        fields.detail = detail if detail.isprintable() and len(detail) <= 1024 else escape(detail, 1024)
+        fields.clause = clause
+        fields.children = children
+        fields.label = label
+        fields.needs = needs
+        fields.context = context
+        fields.__class__ = cls
+        return fields  # type: ignore[return-value]  # it is one now
 
     def __setattr__(self, name: str, value: object) -> NoReturn:
         """Refuse: a decision does not change."""
@@ -162,11 +175,17 @@ class Decision:
         return self._copied(clause, label, self.context)
 
     def _copied(self, clause: object, label: str | None, context: Context | None) -> Decision:
-        copy = Decision(
-            self.verdict, self.code, clause=clause, children=self.children, label=label, needs=self.needs, context=context
-        )
-        object.__setattr__(copy, "detail", self.detail)  # escaped and cut already: once is enough
-        return copy
+        copy = _Fields()  # what the constructor holds was held when this decision was made
+        copy.verdict = self.verdict
+        copy.code = self.code
+        copy.detail = self.detail
+        copy.clause = clause
+        copy.children = self.children
+        copy.label = label
+        copy.needs = self.needs
+        copy.context = context
+        copy.__class__ = Decision
+        return copy  # type: ignore[return-value]  # it is one now
 
     @property
     def summary(self) -> str:

@@ -1,8 +1,7 @@
 """Reads DER (ITU-T X.690) element by element: enough to find the parts of a certificate as they stand in its bytes.
 
 It decides what is well-formed DER and nothing else; `cryptography` parses and verifies certificates, this only shows
-raw
-bytes that it re-encodes or will not show (SubjectPublicKeyInfo, names, subjectAltName beside an unreadable entry).
+raw bytes that it re-encodes or will not show (SubjectPublicKeyInfo, names, subjectAltName beside an unreadable entry).
 """
 
 from __future__ import annotations
@@ -19,6 +18,15 @@ INTEGER: Final = 0x02
 OID: Final = 0x06
 BOOLEAN: Final = 0x01
 OCTET_STRING: Final = 0x04
+
+EXTENSIONS: Final = 64
+"""Most extensions of one certificate. Those in use have a dozen; reading thousands costs more than any signature."""
+
+
+_STANDARD: Final = b"\x06\x03\x55\x1d"
+"""OBJECT IDENTIFIER of the arc 2.5.29, up to its last arc: the extensions of X.509 itself."""
+_STANDARD_NAMES: Final = tuple(f"2.5.29.{number}" for number in range(128))
+_TRUE: Final = b"\x01\x01\xff"
 
 
 def _malformed(what: str, offset: int) -> MalformedEvidence:
@@ -153,16 +161,41 @@ def _extensions(data: bytes, start: int, end: int) -> tuple[tuple[str, bool, byt
     if tag != SEQUENCE or stop != end:
         raise _malformed("extensions of another shape", start)
     found: list[tuple[str, bool, bytes]] = []
-    for _, at, until in elements(data, start, end):
-        fields = elements(data, at, until)
-        critical = False
-        if len(fields) == 3:
-            flag, first, last = fields.pop(1)
-            critical = data[first:last] != b"\x00"
-            if flag != BOOLEAN:
-                raise _malformed("an extension of another shape", at)
-        if len(fields) != 2 or fields[0][0] != OID or fields[1][0] != OCTET_STRING:
-            raise _malformed("an extension of another shape", at)
-        (_, first, last), (_, value, whole) = fields
-        found.append((object_identifier(data[first:last]), critical, data[value:whole]))
+    entries = elements(data, start, end)
+    if len(entries) > EXTENSIONS:
+        raise MalformedEvidence(
+            f"a certificate with {len(entries)} extensions; at most {EXTENSIONS}", code="chain.too-large"
+        )
+    for _, at, until in entries:
+        found.append(_standard_extension(data, at, until) or _extension(data, at, until))
     return tuple(found)
+
+
+def _standard_extension(data: bytes, at: int, until: int) -> tuple[str, bool, bytes] | None:
+    """Return the extension between *at* and *until* where it is of the usual form, read in a few steps; else ``None``.
+
+    That is: OID 2.5.29.n, critical as TRUE or left out, and a value of less than 128 bytes.
+    """
+    if until - at < 8 or not data.startswith(_STANDARD, at):
+        return None
+    number = data[at + 4]
+    critical = data.startswith(_TRUE, at + 5)
+    value = at + (8 if critical else 5)
+    length = data[value + 1]
+    if number >= 0x80 or data[value] != OCTET_STRING or length >= 0x80 or value + 2 + length != until:
+        return None
+    return _STANDARD_NAMES[number], critical, data[value + 2 : until]
+
+
+def _extension(data: bytes, at: int, until: int) -> tuple[str, bool, bytes]:
+    fields = elements(data, at, until)
+    critical = False
+    if len(fields) == 3:
+        flag, first, last = fields.pop(1)
+        critical = data[first:last] != b"\x00"
+        if flag != BOOLEAN:
+            raise _malformed("an extension of another shape", at)
+    if len(fields) != 2 or fields[0][0] != OID or fields[1][0] != OCTET_STRING:
+        raise _malformed("an extension of another shape", at)
+    (_, first, last), (_, value, whole) = fields
+    return object_identifier(data[first:last]), critical, data[value:whole]

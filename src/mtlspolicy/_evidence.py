@@ -1,8 +1,7 @@
 """Everything that a policy may look at: the validated path, the connection, the facts and the time. All of it values.
 
 Evaluation is a pure function of `Evidence`. What a policy needs from outside it names as a `Need`; an edge turns needs
-into
-facts and asks again. Nothing here fetches or decides.
+into facts and asks again. Nothing here fetches or decides.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ import ipaddress
 from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, NoReturn
 
 from mtlspolicy._chain import Possession
 from mtlspolicy._identifiers import IPAddress
@@ -140,12 +139,12 @@ class Connection:
         cipher: str | None = None,
         resumed: bool | None = None,
     ) -> None:
-        self.transport_address = transport_address
-        self.client_address = client_address
-        self.server_name = server_name
-        self.tls_version = tls_version
-        self.cipher = cipher
-        self.resumed = resumed
+        self.transport_address: str | None = transport_address
+        self.client_address: str | None = client_address
+        self.server_name: str | None = server_name
+        self.tls_version: str | None = tls_version
+        self.cipher: str | None = cipher
+        self.resumed: bool | None = resumed
 
     def __repr__(self) -> str:
         known = ", ".join(
@@ -154,7 +153,17 @@ class Connection:
         return f"Connection({known})"
 
 
+class _Unknown(Connection):
+    """The connection of all peers of which none is known: what one wrote on it would be told of every other."""
+
+    __slots__ = ()
+
+    def __setattr__(self, name: str, value: object) -> NoReturn:
+        raise AttributeError(f"nothing is known of this connection: cannot set {name!r}; pass a Connection(...)")
+
+
 UNKNOWN_CONNECTION: Final = Connection()
+UNKNOWN_CONNECTION.__class__ = _Unknown
 
 
 class Evidence:
@@ -182,13 +191,13 @@ class Evidence:
         dialed: str | None = None,
         kept: dict[int, Any] | None = None,
     ) -> None:
-        self.path = path
-        self.at = at
-        self.facts = facts
-        self.connection = connection
-        self.possession = possession
-        self.dialed = dialed
-        self.kept = kept
+        self.path: CertificationPath = path
+        self.at: datetime = at
+        self.facts: Facts = facts
+        self.connection: Connection = connection
+        self.possession: Possession = possession
+        self.dialed: str | None = dialed
+        self.kept: dict[int, Any] | None = kept
         """Decisions that are kept with the path; the verifier's own, not for policies."""
 
     def fact(self, need: Need) -> Fact | None:

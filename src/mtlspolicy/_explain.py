@@ -1,4 +1,4 @@
-"""Renders a decision for people (a tree of lines) and for logs (plain values). It decides nothing and escapes everything."""
+"""Renders a decision for people (a tree of lines) and for logs (plain values). Decides nothing, escapes everything."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def _lines(decision: Decision, depth: int) -> list[str]:
 
 
 def describe(decision: Decision) -> str:
-    """Return the clause of *decision* in a few words: ``all of 3`` for a combination, else its ``repr`` without package."""
+    """Return the clause of *decision* in a few words: ``all of 3`` for a combination, else its ``repr``."""
     clause = decision.clause
     short = getattr(clause, "_headline", None)
     if isinstance(short, str):

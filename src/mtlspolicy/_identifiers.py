@@ -63,7 +63,7 @@ class PresentedIdentifiers:
             except MalformedEvidence:
                 unreadable |= {EMAIL, DNS, URI, IP}
         names = subject.values(COMMON_NAME)
-        common_names = tuple(name for name in names if name is not None)
+        common_names = tuple([name for name in names if name is not None])
         if len(common_names) != len(names):
             unreadable.add("common-name")
         texts = [value for rdn in subject.rdns for _, value in rdn if value is not None]
@@ -74,10 +74,10 @@ class PresentedIdentifiers:
             ip_addresses=tuple(addresses),
             emails=tuple(found[EMAIL]),
             uris=tuple(found[URI]),
-            subject_emails=tuple(value for value in subject.values(EMAIL_ADDRESS) if value is not None),
+            subject_emails=tuple([value for value in subject.values(EMAIL_ADDRESS) if value is not None]),
             has_san=san is not None,
             unreadable=frozenset(unreadable),
-            hostile=next((text for text in texts if is_hostile(text)), None),
+            hostile=None if "".join(texts).isprintable() else next(filter(is_hostile, texts), None),
         )
 
 

@@ -14,7 +14,7 @@ from mtlspolicy._decision import Context, Decision, Verdict
 from mtlspolicy._evidence import UNKNOWN_CONNECTION, Connection, Evidence, Facts, Need
 from mtlspolicy._observer import Observer
 from mtlspolicy._path import TOO_MANY, CertificationPath, Refusal, Rules, validate_paths
-from mtlspolicy._path_cache import Entry, PathCache
+from mtlspolicy._path_cache import Entry, Key, PathCache
 from mtlspolicy._peer import VerifiedPeer, admit
 from mtlspolicy._policy import Policy, decide
 from mtlspolicy._trust import TrustStore
@@ -61,10 +61,10 @@ class Outcome:
     def __init__(
         self, decision: Decision, peer: VerifiedPeer | None, needs: tuple[Need, ...], *, path_valid: bool
     ) -> None:
-        self.decision = decision
-        self.peer = peer
-        self.needs = needs
-        self.path_valid = path_valid
+        self.decision: Decision = decision
+        self.peer: VerifiedPeer | None = peer
+        self.needs: tuple[Need, ...] = needs
+        self.path_valid: bool = path_valid
 
     @property
     def refused(self) -> bool:
@@ -108,8 +108,8 @@ class Judgement:
         self._settings = settings
         self._cache = cache
         self._observer = observer
-        self.presented = presented
-        self.at = at
+        self.presented: PresentedChain | None = presented
+        self.at: datetime = at
         self.connection: Connection = UNKNOWN_CONNECTION
         self.dialed: str | None = None
         self._store: TrustStore | None = None
@@ -145,14 +145,15 @@ class Judgement:
             return self._refuse(Refusal("path.error", text_of(error)), Verdict.INDETERMINATE)
 
     def _answer(self, presented: PresentedChain, store: TrustStore, facts: Facts) -> Outcome:
-        entry = self._cache.get(self._cache.key(store.digest, presented.ders))
-        if entry is not None and all(path.valid_at(self.at) for path in entry.paths):
+        key = self._cache.key(store.digest, presented.ders)
+        entry = self._cache.get(key)
+        if entry is not None and entry.valid_at(self.at):
             outcome = self._from_paths(zip(entry.paths, entry.kept, strict=True), presented, facts)
             if outcome is not None and (entry.complete or outcome.peer is not None):
                 return outcome
-        return self._cold(presented, store, facts)
+        return self._cold(presented, store, facts, key)
 
-    def _cold(self, presented: PresentedChain, store: TrustStore, facts: Facts) -> Outcome:
+    def _cold(self, presented: PresentedChain, store: TrustStore, facts: Facts, key: Key) -> Outcome:
         refusals: list[Refusal] = []
         seen: list[tuple[CertificationPath, dict[int, object]]] = []
 
@@ -166,13 +167,17 @@ class Judgement:
             exhausted.append(True)
 
         exhausted: list[bool] = []
-        certificates = presented.certificates
+        certificates = self._cache.parsed(presented.ders)
         outcome = self._from_paths(valid_paths(), presented, facts)
         if seen:
-            self._cache.learn(certificates)
-            complete = bool(exhausted) and not refusals
-            entry = Entry(tuple(path for path, _ in seen), complete, tuple(kept for _, kept in seen))
-            self._cache.put(self._cache.key(store.digest, presented.ders), entry)
+            if self._cache.learn(certificates):
+                key = self._cache.key(store.digest, presented.ders)
+            codes = {refusal.code for refusal in refusals}
+            if "path.not-yet-valid" not in codes:  # of such a candidate nobody knows here when it becomes a path
+                since = self.at if "path.expired" in codes else None
+                complete = seen[0][0].alone or (bool(exhausted) and not refusals)
+                paths, decisions = zip(*seen, strict=True)
+                self._cache.put(key, Entry(paths, complete, decisions, since))
         if outcome is None or (TOO_MANY in refusals and outcome.peer is None and not outcome.needs):
             return self._refuse_path(refusals, presented)
         return outcome
@@ -218,14 +223,14 @@ class Judgement:
         return Context(
             at=self.at,
             path=path,
-            profile=self._settings.rules.profile.value,
+            profile=self._settings.rules.profile.value if path is None else path.profile,
             path_engine=self._settings.path_engine,
             trust="" if store is None else store.digest,
             notes=() if store is None else self._notes(store),
         )
 
     def _notes(self, store: TrustStore) -> tuple[str, ...]:
-        key = ("notes", id(self._policy))
+        key = id(self._policy)
         known = store.notes_memo.get(key)
         if known is None or known[0] is not self._policy:
             if len(store.notes_memo) >= NOTES:

@@ -21,7 +21,9 @@ CURVES: Final = frozenset({"secp256r1", "secp384r1", "secp521r1"})
 _EDWARDS: Final = (ed25519.Ed25519PublicKey, ed448.Ed448PublicKey)
 
 
-def weakness(certificate: ParsedCertificate, *, rsa_minimum: int = RSA_MINIMUM, curves: frozenset[str] = CURVES) -> str | None:
+def weakness(
+    certificate: ParsedCertificate, *, rsa_minimum: int = RSA_MINIMUM, curves: frozenset[str] = CURVES
+) -> str | None:
     """Return why the key of *certificate* is not accepted, or ``None`` where it is.
 
     Args:

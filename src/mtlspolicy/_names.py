@@ -7,6 +7,7 @@ point by code point. Deliberately not done: case folding, white space squeezing 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -37,6 +38,8 @@ _ALIASES: Final = {
     "jurisdictioncountry": "1.3.6.1.4.1.311.60.2.1.3",
 }  # fmt: skip
 _BY_NAME: Final = {short.lower(): oid for oid, short in SHORT_NAMES.items()} | _ALIASES
+_X520: Final = b"\x06\x03\x55\x04"
+"""OBJECT IDENTIFIER of the arc 2.5.4, up to its last arc: the attribute types of ITU-T X.520."""
 _DOTTED: Final = re.compile(r"(?:oid\.)?([0-2](?:\.(?:0|[1-9][0-9]*))+)", re.ASCII | re.IGNORECASE)
 _ENCODINGS: Final = {0x0C: "utf-8", 0x13: "ascii", 0x16: "ascii", 0x1E: "utf-16-be"}
 """UTF8String, PrintableString, IA5String, BMPString: the string types that are read; every other one is unreadable."""
@@ -88,7 +91,7 @@ class DistinguishedName:
         tag, start, end = element(der, 0, len(der))
         if tag != SEQUENCE or end != len(der):
             raise MalformedEvidence("a distinguished name that is no SEQUENCE, or something follows it")
-        return cls(tuple(_rdn(der, *item) for item in elements(der, start, end)))
+        return cls(tuple([_rdn(der, *item) for item in elements(der, start, end)]))
 
     @classmethod
     def parse(cls, text: str) -> DistinguishedName:
@@ -108,7 +111,7 @@ class DistinguishedName:
 
     def values(self, oid: str) -> tuple[str | None, ...]:
         """Return every value of the attribute type *oid*, most general first; ``None`` for one that cannot be read."""
-        return tuple(value for rdn in self.rdns for kind, value in sorted(rdn, key=str) if kind == oid)
+        return tuple([value for rdn in self.rdns for kind, value in _in_order(rdn) if kind == oid])
 
     def reversed(self) -> DistinguishedName:
         """Return the name with its RDNs the other way round."""
@@ -116,16 +119,26 @@ class DistinguishedName:
 
     def rfc4514(self) -> str:
         """Return the RFC 4514 text, most specific first; values keep hostile characters."""
-        return ",".join("+".join(_assertion(*one) for one in sorted(rdn, key=str)) for rdn in reversed(self.rdns))
+        return ",".join("+".join(_assertion(*one) for one in _in_order(rdn)) for rdn in reversed(self.rdns))
 
     def __str__(self) -> str:
         """Return the RFC 4514 text, escaped for printing."""
         return escape(self.rfc4514()) or "(empty name)"
 
 
+def _in_order(rdn: frozenset[Attribute]) -> Iterable[Attribute]:
+    return rdn if len(rdn) == 1 else sorted(rdn, key=str)
+
+
 def _rdn(der: bytes, tag: int, start: int, end: int) -> frozenset[Attribute]:
     if tag != SET:
         raise MalformedEvidence("an RDN that is no SET")
+    # one attribute of the arc 2.5.4 and a value of less than 128 bytes, as nearly all: read in a few steps
+    size = end - start - 9
+    if 0 <= size < 0x80 and der[start] == SEQUENCE and der[start + 1] == size + 7 and der.startswith(_X520, start + 2):
+        number, kind, length = der[start + 6 : start + 9]
+        if number < 0x80 and kind & 0x1F != 0x1F and length == size:
+            return frozenset(((f"2.5.4.{number}", decode_string(kind, der[start + 9 : end])),))
     found: list[Attribute] = []
     for kind, at, stop in elements(der, start, end):
         fields = elements(der, at, stop)

@@ -31,9 +31,9 @@ class Observer:
             raise ConfigurationError(
                 f"observed_by takes a callable that is given each decision, not {type(hook).__name__}"
             )
-        self.hook = hook
-        self.dropped = 0
-        self.failed = 0
+        self.hook: Hook = hook
+        self.dropped: int = 0
+        self.failed: int = 0
         self._waiting: queue.SimpleQueue[Decision | threading.Event] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._starting = threading.Lock()

@@ -17,14 +17,22 @@ from mtlspolicy._path_diagnosis import diagnose, no_candidate
 from mtlspolicy._path_direct import direct_refusal
 from mtlspolicy._path_engine import failure
 from mtlspolicy._path_links import Links
-from mtlspolicy._path_rules import Refusal, end_entity_refusal, issuer_refusal, malformed, serial_refusal
+from mtlspolicy._path_rules import (
+    Refusal,
+    comparisons_refusal,
+    end_entity_refusal,
+    issuer_refusal,
+    key_usage_refusal,
+    malformed,
+    serial_refusal,
+)
 from mtlspolicy._path_search import Search, search
 from mtlspolicy._path_value import CertificationPath
 from mtlspolicy._profile import PathProfile, Purpose
 from mtlspolicy._trust import TrustStore
 from mtlspolicy.errors import MalformedEvidence
 
-__all__ = ["CertificationPath", "PathProfile", "Purpose", "Refusal", "Rules", "validate_paths"]
+__all__ = ["CertificationPath", "PathProfile", "Purpose", "Refusal", "Rules", "validate_paths", "warm_up"]
 
 TOO_MANY = Refusal(
     "path.too-many", "more candidate paths than are tried; send one chain, or remove cross certificates from the store"
@@ -37,9 +45,9 @@ class Rules:
     __slots__ = ("limits", "profile", "purpose")
 
     def __init__(self, profile: PathProfile, purpose: Purpose, limits: Limits) -> None:
-        self.profile = profile
-        self.purpose = purpose
-        self.limits = limits
+        self.profile: PathProfile = profile
+        self.purpose: Purpose = purpose
+        self.limits: Limits = limits
 
 
 def validate_paths(
@@ -56,26 +64,36 @@ def validate_paths(
     At least one item is yielded, and nothing is raised for what the peer presented.
     """
     try:
-        refusal = _before_search(presented, store, rules)
-        found = None if refusal is not None else _search(presented, store, rules)
+        found = _before_search(presented, store, rules) or _search(presented, store, rules)
     except MalformedEvidence as error:
-        refusal, found = malformed(error), None
-    if refusal is not None or found is None:
-        yield refusal or TOO_MANY
+        found = malformed(error)
+    if isinstance(found, Refusal):
+        yield found
         return
     if not found.candidates:
         yield no_candidate(presented, store, found, rules.profile)
-    links = Links()
+    links, alone = Links(), len(found.candidates) == 1 and not found.truncated
     for number, candidate in enumerate(found.candidates):
-        path = CertificationPath(candidate, rules.profile.value)
+        path = CertificationPath(candidate, rules.profile.value, alone=alone)
         try:
-            refusal = _issuers_refusal(path, None if number == 0 else links)
+            refusal = _issuers_refusal(path, links if number and rules.profile is not PathProfile.DIRECT else None)
             refusal = refusal or _path_refusal(path, store, rules, at=at, links=links)
         except MalformedEvidence as error:
             refusal = malformed(error)
         yield refusal or path
     if found.truncated:
         yield TOO_MANY
+
+
+def warm_up(store: TrustStore, rules: Rules, at: datetime) -> None:
+    """Have the path engine do what its first validation would do besides, so that no peer waits for it.
+
+    An anchor is validated as if it were an end entity below itself, and the answer is thrown away.
+    """
+    for anchor in store.anchors[:1]:
+        anchor.self_signed  # noqa: B018 - verifies a signature, the first of which loads the algorithm
+        if rules.profile is not PathProfile.DIRECT:
+            failure((anchor, anchor), profile=rules.profile, purpose=rules.purpose, at=at, memo=store.engine_memo)
 
 
 def _before_search(presented: tuple[ParsedCertificate, ...], store: TrustStore, rules: Rules) -> Refusal | None:
@@ -100,7 +118,7 @@ def _search(presented: tuple[ParsedCertificate, ...], store: TrustStore, rules: 
 
 
 def _issuers_refusal(path: CertificationPath, links: Links | None) -> Refusal | None:
-    """Return what refuses *path* before the path engine is asked; *links* for all candidates but the first.
+    """Return what refuses *path* before the path engine is asked; *links* for candidates after the first.
 
     The usual peer has one candidate, whose signatures are verified once, by the engine. What more a peer causes is
     verified here first, so that junk costs one signature each and not as many as a path is long.
@@ -118,10 +136,15 @@ def _path_refusal(
     candidate = path.certificates
     if rules.profile is PathProfile.DIRECT:
         return direct_refusal(candidate, purpose=rules.purpose, at=at)
+    refusal = comparisons_refusal(candidate)
+    if refusal is not None:
+        return refusal
     text = failure(candidate, profile=rules.profile, purpose=rules.purpose, at=at, memo=store.engine_memo)
     if text is not None:
         return diagnose(candidate, profile=rules.profile, purpose=rules.purpose, at=at, detail=text, links=links)
-    if not path.name_constraints:
-        return None
-    violation = subject_email_violation(path)
-    return None if violation is None else Refusal("path.name-constraints", violation)
+    if path.name_constraints:
+        violation = subject_email_violation(path)
+        if violation is not None:
+            return Refusal("path.name-constraints", violation)
+    # WEBPKI is what the engine's rules are, as they come
+    return key_usage_refusal(candidate[0], rules.purpose) if rules.profile is PathProfile.PRIVATE_PKI else None

@@ -1,13 +1,13 @@
 """Remembers valid paths, so that a peer seen before costs no signature verification. It remembers acceptances only.
 
 One cache belongs to one verifier, and the key contains the store's content and every presented byte; what a hit may
-answer
-is further bounded by the validity of the path, on both sides.
+answer is further bounded by the validity of the path, on both sides.
 """
 
 from __future__ import annotations
 
 import hashlib
+from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 from mtlspolicy._certificate import ParsedCertificate
@@ -21,7 +21,10 @@ place."""
 SELF_SIGNED: Final = 128
 """Self-signed certificates that are known; at most 2 MiB within the default limits."""
 
-Key = tuple[str, bytes]
+ISSUERS: Final = 256
+"""CA certificates that are kept parsed; at most 4 MiB of DER within the default limits."""
+
+Key = tuple[str, tuple[int, ...], bytes]
 
 
 class Entry(NamedTuple):
@@ -31,11 +34,23 @@ class Entry(NamedTuple):
         paths: Valid paths in the order in which they are tried.
         complete: Whether these are all candidates, so that a refusal too may be answered from here.
         kept: For each path, decisions of clauses that read nothing but the path.
+        since: Earliest time that the entry answers for, where another candidate was past its validity when it was made:
+            before, that one may be a path too, and be tried first. ``None`` where there was none.
     """
 
     paths: tuple[CertificationPath, ...]
     complete: bool
     kept: tuple[dict[int, Any], ...]
+    since: datetime | None = None
+
+    def valid_at(self, at: datetime) -> bool:
+        """Return whether every path is inside its validity at the aware time *at*, and no other candidate can be."""
+        if self.since is not None and at < self.since:
+            return False
+        for path in self.paths:  # noqa: SIM110 - a generator costs more than the one comparison it usually makes
+            if not path.valid_at(at):
+                return False
+        return True
 
 
 class PathCache:
@@ -44,37 +59,53 @@ class PathCache:
     Every step is one operation on a dictionary, so threads need no lock; a lost race costs one validation.
     """
 
-    __slots__ = ("_new", "_new_keys", "_old", "_self_signed", "_size")
+    __slots__ = ("_issuers", "_new", "_new_keys", "_old", "_old_keys", "_self_signed", "_size")
 
     def __init__(self, size: int = 4096) -> None:
         self._size = max(1, size // 2)
         self._new: dict[Key, Entry] = {}
         self._old: dict[Key, Entry] = {}
         self._new_keys: dict[bytes, tuple[Key, ...]] = {}
+        self._old_keys: dict[bytes, tuple[Key, ...]] = {}
         self._self_signed: dict[bytes, None] = {}
+        self._issuers: dict[bytes, ParsedCertificate] = {}
 
     def key(self, store_digest: str, ders: tuple[bytes, ...]) -> Key:
-        """Return the key for chain *ders* under a store: SHA-256 over each DER behind its length.
+        """Return the key for chain *ders* under a store: the length of each DER, and SHA-256 over them in a row.
 
         Certificates known to be self-signed are left out but for the end entity: none can stand between two others.
         """
         if self._self_signed and len(ders) > 1:
             ders = (ders[0], *(der for der in ders[1:] if der not in self._self_signed))
-        parts = [part for der in ders for part in (len(der).to_bytes(4, "big"), der)]
-        return store_digest, hashlib.sha256(b"".join(parts)).digest()
+        return store_digest, tuple(map(len, ders)), hashlib.sha256(b"".join(ders)).digest()
 
-    def learn(self, presented: tuple[ParsedCertificate, ...]) -> None:
+    def parsed(self, ders: tuple[bytes, ...]) -> tuple[ParsedCertificate, ...]:
+        """Return *ders* as certificates; a CA that issued in a valid path before is there already, parsed.
+
+        Only the parsing is spared, whose result its bytes determine: signatures and rules of this path are verified.
+        """
+        end_entity, *others = ders
+        known = self._issuers
+        return (ParsedCertificate(end_entity), *[known.get(der) or ParsedCertificate(der) for der in others])
+
+    def learn(self, presented: tuple[ParsedCertificate, ...]) -> bool:
         """Remember the last of *presented*, which had a valid path, if it is self-signed: a root that was sent along.
 
         One for each validation, so that a peer who sends junk costs one more signature verification at most. He may
         vary other certificates as he varies these; what keeps him from the places of others is `PRESENTATIONS`.
+
+        Returns:
+            Whether something was learned, after which keys may differ.
         """
         last = presented[-1]
-        if len(presented) == 1 or last.der in self._self_signed or weakness(last) is not None or not last.self_signed:
-            return
+        if len(presented) == 1 or last.der in self._self_signed or last.der in self._issuers:
+            return False
+        if weakness(last) is not None or not last.self_signed:
+            return False
         if len(self._self_signed) >= SELF_SIGNED:
             self._self_signed = {}
         self._self_signed[last.der] = None
+        return True
 
     def get(self, key: Key) -> Entry | None:
         """Return the entry under *key*, or ``None``."""
@@ -88,9 +119,12 @@ class PathCache:
     def put(self, key: Key, entry: Entry) -> None:
         """Keep *entry* under *key*; an older presentation of the same end entity may be forgotten for it."""
         if len(self._new) >= self._size:
-            self._old, self._new, self._new_keys = self._new, {}, {}
+            self._old, self._old_keys, self._new, self._new_keys = self._new, self._new_keys, {}, {}
+        for path in entry.paths:
+            for issuer in path.certificates[1:-1]:
+                self._keep_issuer(issuer)
         end_entity = entry.paths[0].end_entity.der
-        keys = self._new_keys.get(end_entity, ())
+        keys = self._new_keys.get(end_entity) or self._old_keys.get(end_entity, ())
         if key not in keys:
             keys = (*keys, key)
             for surplus in keys[:-PRESENTATIONS]:
@@ -98,6 +132,12 @@ class PathCache:
                 self._old.pop(surplus, None)
             self._new_keys[end_entity] = keys[-PRESENTATIONS:]
         self._new[key] = entry
+
+    def _keep_issuer(self, issuer: ParsedCertificate) -> None:
+        if issuer.der not in self._issuers:
+            if len(self._issuers) >= ISSUERS:
+                self._issuers = {}
+            self._issuers[issuer.der] = issuer
 
     def __len__(self) -> int:
         return len(self._new.keys() | self._old.keys())

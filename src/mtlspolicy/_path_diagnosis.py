@@ -20,10 +20,18 @@ from mtlspolicy._trust import TrustStore
 from mtlspolicy._trust_roles import ca_problem
 from mtlspolicy.errors import MalformedEvidence
 
+UNDERSTOOD = frozenset(
+    kind.oid.dotted_string
+    for kind in (
+        x509.BasicConstraints, x509.KeyUsage, x509.ExtendedKeyUsage, x509.SubjectAlternativeName, x509.NameConstraints,
+    )
+)  # fmt: skip
+"""Extensions that the path engine evaluates; any other one that is critical refuses (RFC 5280, section 4.2)."""
+_DIAGNOSED = 12 * 1024
+"""Most bytes of extensions, the anchor's aside, that are read to say more: a stranger's may cost a microsecond each."""
 V1_REMEDY = (
     "'openssl x509 -req' before OpenSSL 3.2 makes v1 certificates unless it is given '-extfile FILE' with extensions "
-    "such as "
-    "'subjectAltName=...'; issue it again so, or use PathProfile.DIRECT"
+    "such as 'subjectAltName=...'; issue it again so, or use PathProfile.DIRECT"
 )
 NO_PUBLIC_CLIENTS = (
     "public CAs no longer issue certificates for clients: get one from the private CA of the server's operator"
@@ -36,15 +44,13 @@ def validity_refusal(certificate: ParsedCertificate, at: datetime) -> Refusal | 
         return Refusal(
             "path.expired",
             f"{certificate} expired at {certificate.not_after:%Y-%m-%dT%H:%M:%SZ}, the time is "
-            f"{at:%Y-%m-%dT%H:%M:%SZ}: "
-            "renew it, or set the clock if that is wrong",
+            f"{at:%Y-%m-%dT%H:%M:%SZ}: renew it, or set the clock if that is wrong",
         )
     if at < certificate.not_before:
         return Refusal(
             "path.not-yet-valid",
             f"{certificate} is valid from {certificate.not_before:%Y-%m-%dT%H:%M:%SZ}, the time is "
-            f"{at:%Y-%m-%dT%H:%M:%SZ}: "
-            "set the clock of this machine or of the CA",
+            f"{at:%Y-%m-%dT%H:%M:%SZ}: set the clock of this machine or of the CA",
         )
     return None
 
@@ -54,8 +60,7 @@ def purpose_refusal(certificate: ParsedCertificate, purpose: Purpose) -> Refusal
     if purpose is Purpose.CLIENT:
         detail = (
             f"{certificate} is not for clients: its extKeyUsage lacks clientAuth (a certificate for servers was "
-            f"presented by "
-            f"a client?); {NO_PUBLIC_CLIENTS}"
+            f"presented by a client?); {NO_PUBLIC_CLIENTS}"
         )
     else:
         detail = (
@@ -70,10 +75,11 @@ def diagnose(
 ) -> Refusal:
     """Return the most telling reason why *candidate* was refused; *detail* is what the path engine said."""
     try:
-        for certificate in candidate:
-            refusal = validity_refusal(certificate, at)
-            if refusal is not None:
-                return refusal
+        refusal = next((found for one in candidate if (found := validity_refusal(one, at)) is not None), None)
+        if refusal is None and _is_much(candidate):
+            refusal = links.refusal(candidate) or _invalid(candidate, profile, detail)
+        if refusal is not None:
+            return refusal
         for position, certificate in enumerate(candidate):
             refusal = _of_certificate(certificate, position, purpose)
             if refusal is not None:
@@ -81,10 +87,22 @@ def diagnose(
         refusal = links.refusal(candidate)
         if refusal is not None:
             return refusal
+        for certificate in candidate:
+            unknown = certificate.critical - UNDERSTOOD
+            if unknown:
+                return Refusal("path.critical-extension", f"{certificate} has the critical extension {min(unknown)}")
         if any(one.extension(x509.NameConstraints) is not None for one in candidate[1:]):
             return Refusal("path.name-constraints", f"a CA of the path has nameConstraints: {detail}")
     except MalformedEvidence as error:
         return Refusal(error.code, str(error))
+    return _invalid(candidate, profile, detail)
+
+
+def _is_much(candidate: Candidate) -> bool:
+    return sum(len(value) for one in candidate[:-1] for _, _, value in one.layout.extensions) > _DIAGNOSED
+
+
+def _invalid(candidate: Candidate, profile: PathProfile, detail: str) -> Refusal:
     return Refusal("path.invalid", f"{candidate[0]} has no valid path under {profile.value}: {detail}")
 
 
@@ -138,29 +156,28 @@ def no_candidate(
             "path.not-registered",
             f"{end_entity} (sha256 {end_entity.sha256}) is not one of the {len(store.peers)} registered certificates",
         )
-    if end_entity.self_issued:
+    if end_entity.self_signed:
         return Refusal(
             "path.untrusted-self-signed",
             f"{end_entity} is self-signed: have a CA issue it, or register it with TrustStore(peers=[...]) and "
             f"PathProfile.DIRECT",
         )
-    last = _top(presented)
     if profile is PathProfile.DIRECT:
         return Refusal(
-            "path.no-issuer", f"no anchor is named {last.issuer}, and PathProfile.DIRECT follows no intermediates"
+            "path.no-issuer", f"no anchor is named {end_entity.issuer}, and PathProfile.DIRECT follows no intermediates"
         )
+    last = _top(presented)
     hint = "" if last is end_entity else f" (the peer's chain ends at {last})"
     return Refusal(
         "path.no-issuer",
         f"no certificate of the issuer {last.issuer} is at hand{hint}: an unknown CA, or a missing intermediate; let "
-        f"the peer "
-        "send it, or add it to the trust store",
+        f"the peer send it, or add it to the trust store",
     )
 
 
 def _top(presented: tuple[ParsedCertificate, ...]) -> ParsedCertificate:
-    """Return the last certificate that can be reached from the end entity by name among what was presented."""
-    by_name = {certificate.layout.subject: certificate for certificate in presented[1:]}
+    """Return the last certificate that can be reached from the end entity by name, whatever the order of the others."""
+    by_name = {one.layout.subject: one for one in sorted(presented[1:], key=lambda one: one.sha256)}
     last, seen = presented[0], {presented[0].der}
     while (above := by_name.get(last.layout.issuer)) is not None and above.der not in seen:
         last = above

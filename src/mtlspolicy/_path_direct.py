@@ -12,7 +12,7 @@ from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from mtlspolicy._certificate import ParsedCertificate, issued_by
-from mtlspolicy._path_rules import Refusal
+from mtlspolicy._path_rules import Refusal, key_usage_refusal
 from mtlspolicy._path_search import Candidate
 from mtlspolicy._profile import Purpose
 from mtlspolicy._trust_roles import ca_problem
@@ -70,7 +70,4 @@ def _end_entity(certificate: ParsedCertificate, purpose: Purpose) -> Refusal | N
         from mtlspolicy._path_diagnosis import purpose_refusal
 
         return purpose_refusal(certificate, purpose)
-    key_usage = certificate.extension(x509.KeyUsage)
-    if key_usage is not None and not (key_usage.digital_signature or key_usage.key_agreement):
-        return Refusal("path.key-usage", f"keyUsage of {certificate} allows neither digitalSignature nor keyAgreement")
-    return None
+    return key_usage_refusal(certificate, purpose)

@@ -81,7 +81,7 @@ def _builder(profile: PathProfile, purpose: Purpose) -> PolicyBuilder:
     """
     end_entity, ca = ExtensionPolicy.webpki_defaults_ee(), ExtensionPolicy.webpki_defaults_ca()
     required = _PURPOSES[purpose]
-    agnostic = Criticality.AGNOSTIC
+    agnostic, plain = Criticality.AGNOSTIC, Criticality.NON_CRITICAL
     if profile is PathProfile.WEBPKI:
         if purpose is Purpose.SERVER:
             usage = Criticality.NON_CRITICAL  # as the default rule has it
@@ -90,12 +90,12 @@ def _builder(profile: PathProfile, purpose: Purpose) -> PolicyBuilder:
         return PolicyBuilder().extension_policies(ca_policy=ca, ee_policy=end_entity)
     end_entity = (
         end_entity.may_be_present(x509.SubjectAlternativeName, agnostic, None)
-        .may_be_present(x509.AuthorityKeyIdentifier, agnostic, None)
+        .may_be_present(x509.AuthorityKeyIdentifier, plain, None)
         .may_be_present(x509.ExtendedKeyUsage, agnostic, _end_entity_usage(required))
     )
     ca = (
-        ca.may_be_present(x509.AuthorityKeyIdentifier, agnostic, None)
-        .may_be_present(x509.SubjectKeyIdentifier, agnostic, None)
+        ca.may_be_present(x509.AuthorityKeyIdentifier, plain, None)
+        .may_be_present(x509.SubjectKeyIdentifier, plain, None)
         .may_be_present(x509.KeyUsage, agnostic, _may_sign_certificates)
         .may_be_present(x509.ExtendedKeyUsage, agnostic, _ca_usage(required))
     )

@@ -10,14 +10,17 @@ from collections.abc import Iterator
 from itertools import pairwise
 from typing import NamedTuple
 
-from cryptography import x509
-
 from mtlspolicy._certificate import ParsedCertificate
+from mtlspolicy._der import element, elements
 from mtlspolicy._trust import TrustStore
 from mtlspolicy.errors import MalformedEvidence
 
 Candidate = tuple[ParsedCertificate, ...]
 """End entity first, anchor last."""
+
+_AUTHORITY_KEY, _SUBJECT_KEY = "2.5.29.35", "2.5.29.14"
+_KEY_IDENTIFIER = 0x80
+"""Tag of the keyIdentifier in an authorityKeyIdentifier (RFC 5280, section 4.2.1.1)."""
 
 _FOUND_AT_MOST = 64
 """Candidates that are looked for before they are put in order; a peer who causes more gets no further."""
@@ -118,11 +121,14 @@ def _order(candidate: Candidate) -> tuple[int, int, tuple[str, ...]]:
 
 def _key_fits(below: ParsedCertificate, above: ParsedCertificate) -> bool:
     """Return whether the key identifiers do not speak against *above* as issuer (RFC 5280, section 4.2.1.1)."""
+    # Read from the bytes: junk that a stranger sends is put in order too, and parsing all of its extensions is slow.
     try:
-        authority = below.extension(x509.AuthorityKeyIdentifier)
-        subject = above.extension(x509.SubjectKeyIdentifier)
+        authority, subject = below.extension_value(_AUTHORITY_KEY), above.extension_value(_SUBJECT_KEY)
+        if authority is None or subject is None:
+            return True
+        _, start, end = element(authority, 0, len(authority))
+        wanted = [authority[at:stop] for tag, at, stop in elements(authority, start, end) if tag == _KEY_IDENTIFIER]
+        _, start, end = element(subject, 0, len(subject))
     except MalformedEvidence:
         return False
-    if authority is None or authority.key_identifier is None or subject is None:
-        return True
-    return authority.key_identifier == subject.digest
+    return not wanted or wanted[0] == subject[start:end]

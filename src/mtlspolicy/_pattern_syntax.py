@@ -29,8 +29,7 @@ def _outside(ranges: tuple[Range, ...]) -> tuple[Range, ...]:
     found: list[Range] = []
     start = 0
     for low, high in ranges:
-        if ord(low) > start:
-            found.append((chr(start), chr(ord(low) - 1)))
+        found.append((chr(start), chr(ord(low) - 1)))
         start = ord(high) + 1
     return (*found, (chr(start), _LAST))
 

@@ -48,8 +48,8 @@ class SafePattern:
             raise ConfigurationError(
                 f"the pattern has {len(text)} characters; at most {PATTERN_LIMIT}: use a list of values"
             )
-        self.text = text
-        self.ascii_casefold = ascii_casefold
+        self.text: str = text
+        self.ascii_casefold: bool = ascii_casefold
         builder = _Builder(text)
         empty, self._first, self._last = builder.add(parse(text))
         self._follow = tuple(builder.follow)

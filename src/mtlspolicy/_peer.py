@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import TYPE_CHECKING, Final, NoReturn, Self
+from typing import TYPE_CHECKING, NoReturn, Self
 
 from mtlspolicy._chain import Possession, PresentedChain
 from mtlspolicy._decision import Context, Decision, Verdict
@@ -27,9 +27,6 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-_VERIFIER_ONLY: Final = object()
-
-
 class VerifiedPeer:
     """A peer whose certification path is valid and whom the policy admitted.
 
@@ -46,19 +43,11 @@ class VerifiedPeer:
     decision: Decision
     """The decision that admitted it."""
 
-    def __new__(cls, token: object = None, **_given: object) -> Self:
-        """Refuse every caller but the verifier; unpickling comes this way too."""
-        if token is not _VERIFIER_ONLY:
-            raise TypeError(
-                "a VerifiedPeer comes from Verifier.verify, tls.peer_of or an integration, never from its class"
-            )
-        return super().__new__(cls)
-
-    def __init__(self, _token: object, *, presented: PresentedChain, evidence: Evidence, decision: Decision) -> None:
-        write = object.__setattr__
-        write(self, "presented", presented)
-        write(self, "evidence", evidence)
-        write(self, "decision", decision)
+    def __new__(cls, *_: object, **__: object) -> Self:
+        """Refuse every caller, `copy` and `pickle` included; the verifier goes through `admit`."""
+        raise TypeError(
+            "a VerifiedPeer comes from Verifier.verify, tls.peer_of or an integration, never from its class"
+        )
 
     def __setattr__(self, name: str, value: object) -> NoReturn:
         """Refuse: what was proved does not change."""
@@ -214,7 +203,7 @@ class VerifiedPeer:
         decision = self.decide(policy)
         if decision.verdict is Verdict.PERMIT:
             return
-        if decision.clause == "path":
+        if isinstance(decision.clause, str) and decision.clause == "path":
             raise PathValidationError(decision)
         raise (PolicyDenied if decision.verdict is Verdict.DENY else PolicyIndeterminate)(decision)
 
@@ -223,4 +212,9 @@ def admit(presented: PresentedChain, evidence: Evidence, decision: Decision) -> 
     """Return the peer that *decision* admits; called by the verifier alone."""
     if decision.verdict is not Verdict.PERMIT:
         raise TypeError("only a PERMIT admits")
-    return VerifiedPeer(_VERIFIER_ONLY, presented=presented, evidence=evidence, decision=decision)
+    peer: VerifiedPeer = object.__new__(VerifiedPeer)
+    write = object.__setattr__
+    write(peer, "presented", presented)
+    write(peer, "evidence", evidence)
+    write(peer, "decision", decision)
+    return peer

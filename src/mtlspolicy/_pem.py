@@ -26,7 +26,7 @@ def looks_like_pem(data: bytes) -> bool:
 
     A certificate's DER begins with 0x30, which is also the digit 0, and a length of several bytes, which is no text.
     """
-    return b"-----BEGIN " in data and not (data[:1] == b"\x30" and data[1:2] >= b"\x80")
+    return not b"\x30\x80" <= data[:2] < b"\x31" and b"-----BEGIN " in data
 
 
 def read_pem(data: bytes) -> tuple[PemBlock, ...]:

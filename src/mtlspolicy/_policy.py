@@ -38,7 +38,7 @@ class Policy(abc.ABC):
     _reads_path_only: ClassVar[bool] = False
     """Whether the answer depends on the path alone, so that it may be kept with it. The library's own clauses only."""
     _negatable: ClassVar[bool] = True
-    """Whether ``~`` means anything: a pinned key or issuer can be walked around by presenting another path or encoding."""
+    """Whether ``~`` means anything: a pin can be walked around by presenting another path or encoding."""
     _binds_issuer: ClassVar[bool] = False
     """Whether a PERMIT depends on which CA issued, or on the very key or certificate, and not on names alone."""
     _soft: ClassVar[bool] = False
@@ -72,7 +72,7 @@ class Policy(abc.ABC):
         return Decision(Verdict.DENY, code, detail, clause=self)
 
     def indeterminate(self, code: str, detail: str = "", *, needs: tuple[Need, ...] = ()) -> Decision:
-        """Return an INDETERMINATE of this policy: evidence is absent, unreadable or ambiguous; *needs* could mend it."""
+        """Return an INDETERMINATE of this policy: evidence is absent or ambiguous, and *needs* could mend it."""
         return Decision(Verdict.INDETERMINATE, code, detail, clause=self, needs=needs)
 
     def named(self, label: str) -> Named:
@@ -102,7 +102,7 @@ class Policy(abc.ABC):
 
     def __bool__(self) -> NoReturn:
         """Refuse: ``and``, ``or``, ``not`` and ``if`` would silently drop clauses."""
-        raise TypeError("a policy has no truth value: combine policies with & | ~, and test decisions with decision.verdict")
+        raise TypeError("a policy has no truth value: combine policies with & | ~, and test the decision's verdict")
 
     @property
     def _children(self) -> tuple[Policy, ...]:
@@ -115,8 +115,8 @@ def decide(policy: Policy, evidence: Evidence) -> Decision:
     A decision that the policy did not make itself is INDETERMINATE ``policy.bad-result``. A `BaseException` that is no
     `Exception` goes through; the edge refuses then.
     """
-    kept = evidence.kept
-    if kept is not None and policy._reads_path_only:
+    kept = evidence.kept if policy._reads_path_only else None
+    if kept is not None:
         entry = kept.get(id(policy))
         if entry is not None and entry[0] is policy:
             decision: Decision = entry[1]
@@ -128,7 +128,7 @@ def decide(policy: Policy, evidence: Evidence) -> Decision:
         return failed(policy, error)
     if not sound:
         return _bad_result(policy, decision)
-    if kept is not None and policy._reads_path_only and len(kept) < _KEPT_LIMIT:
+    if kept is not None and len(kept) < _KEPT_LIMIT:
         kept[id(policy)] = (policy, decision)
     return decision
 

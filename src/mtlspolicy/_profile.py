@@ -10,14 +10,12 @@ class PathProfile(enum.Enum):
 
     * ``PRIVATE_PKI`` (default): RFC 5280 with the CA/Browser Forum's extras relaxed: subjectAltName and
       authorityKeyIdentifier may be absent, subjectAltName and extKeyUsage critical or not, a CA may lack keyUsage
-      (where it
-      is there it must allow certificate signing). extKeyUsage, basicConstraints, path length, name constraints, key
-      strength and unknown critical extensions are held.
+      (where it is there it must allow certificate signing). extKeyUsage, basicConstraints, path length, name
+      constraints, key strength and unknown critical extensions are held.
     * ``WEBPKI``: `cryptography`'s rules for the Web PKI as they come.
     * ``DIRECT``: the end entity is one of the store's ``peers``, or is signed by one of its ``anchors`` directly. X.509
-    v1
-      end entities and anchors and Ed25519 CAs are allowed, intermediates are not; validity, extKeyUsage, keyUsage, key
-      strength and critical extensions are held.
+      v1 end entities and anchors and Ed25519 CAs are allowed, intermediates are not; validity, extKeyUsage, keyUsage,
+      key strength and critical extensions are held.
     """
 
     PRIVATE_PKI = "PRIVATE_PKI"

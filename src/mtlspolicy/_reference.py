@@ -16,7 +16,8 @@ from mtlspolicy._identifiers import DNS, IP, URI, IPAddress, PresentedIdentifier
 from mtlspolicy._text import quoted
 from mtlspolicy.errors import ConfigurationError
 
-_LABEL: Final = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)", re.ASCII)
+_LABEL: Final = r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)"
+_DNS_NAME: Final = re.compile(rf"(?:{_LABEL}\.)*({_LABEL})", re.ASCII)
 _PART: Final = re.compile(r"0[xX][0-9A-Fa-f]+|0[0-7]*|[1-9][0-9]*", re.ASCII)
 Match = tuple[Verdict, str, str]
 """Verdict, reason code and detail."""
@@ -28,10 +29,8 @@ def is_dns_name(text: str) -> bool:
     ``1.2.3`` and ``0x7f.1`` are read as IPv4 addresses by some resolvers, so a last label that is a number, decimal or
     hexadecimal, makes a text no DNS name (WHATWG URL, "ends in a number").
     """
-    if len(text) > 253:
-        return False
-    labels = text.split(".")
-    return all(_LABEL.fullmatch(label) for label in labels) and not _is_number(labels[-1])
+    match = _DNS_NAME.fullmatch(text) if len(text) <= 253 else None
+    return match is not None and not _is_number(match[1])
 
 
 def _is_number(label: str) -> bool:

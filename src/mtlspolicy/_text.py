@@ -1,4 +1,4 @@
-"""Escaping of hostile text: names from certificates, SNI, URLs, headers and banners, before they reach a log or a message.
+"""Escaping of hostile text: names from certificates, SNI, URLs, headers and banners, before they reach a log.
 
 Nothing here decides whether a text is acceptable; it only makes it safe to print.
 """
@@ -24,5 +24,6 @@ def escape(text: str, limit: int = LIMIT) -> str:
 
 def quoted(text: str, limit: int = LIMIT) -> str:
     """Return *text* escaped and between single quotes, with quotes and backslashes inside it escaped."""
-    inner = escape(text, limit).replace("'", "\\'") if text.isprintable() else escape(text.replace("\\", "\\\\"), limit)
-    return f"'{inner}'"
+    more = f"... ({len(text)} characters)" if len(text) > limit else ""
+    inner = text[:limit].replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escape(inner, 2 * limit)}'{more}"

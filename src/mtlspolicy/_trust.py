@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable
-from functools import cached_property
-from typing import Any, Final, Literal, NoReturn, TypeAlias
+from typing import Any, Final, Literal, NoReturn, TypeAlias, cast
 
 from cryptography import x509
 
 from mtlspolicy._certificate import ParsedCertificate
+from mtlspolicy._lazy import lazy
 from mtlspolicy._pem import certificate_blocks, looks_like_pem
 from mtlspolicy._trust_roles import require_anchor, require_intermediate, require_peer
 from mtlspolicy.errors import ConfigurationError, MalformedEvidence
@@ -32,8 +32,7 @@ class TrustStore:
         anchors: CA certificates that paths may end in; an issuing CA alone may be one.
         intermediates: Other CA certificates, known in advance, for peers that do not send theirs.
         peers: End entities that are trusted themselves, byte for byte, under `PathProfile.DIRECT` alone; no signature
-        is
-            followed, so none of them can vouch for another. Never together with *anchors*.
+            is followed, so none of them can vouch for another. Never together with *anchors*.
         distrusted: Certificates whose public key no path may contain.
 
     Raises:
@@ -161,7 +160,7 @@ class TrustStore:
                  ("distrusted", self.distrusted))  # fmt: skip
         return f"<TrustStore {', '.join(f'{len(held)} {role}' for role, held in roles if held)}>"
 
-    @cached_property
+    @lazy
     def digest(self) -> str:
         """SHA-256 over all certificates and their roles, lower-case hex: equal for equal content in any order."""
         whole = hashlib.sha256()
@@ -170,12 +169,12 @@ class TrustStore:
             whole.update(f"{len(digests)}:{','.join(digests)};".encode())
         return whole.hexdigest()
 
-    @cached_property
+    @lazy
     def registered(self) -> frozenset[bytes]:
         """DER of the registered peers."""
         return frozenset(certificate.der for certificate in self.peers)
 
-    @cached_property
+    @lazy
     def is_public(self) -> bool:
         """Whether the store counts as public: many anchors, or one that certifi has too."""
         from mtlspolicy._trust_files import certifi_ders
@@ -185,7 +184,7 @@ class TrustStore:
         public = certifi_ders()
         return any(certificate.der in public for certificate in self.anchors)
 
-    @cached_property
+    @lazy
     def direct_problem(self) -> str | None:
         """Why the anchors cannot be used under `PathProfile.DIRECT`, or ``None``."""
         for certificate in self.anchors:
@@ -236,10 +235,13 @@ def certificate_of(given: object, what: str) -> ParsedCertificate:
             "(for a file use .from_file)"
         )
     try:
-        data = bytes(given)
+        data = bytes(cast("bytes", given))
         ders = certificate_blocks(data) if looks_like_pem(data) else (data,)
         if len(ders) != 1:
-            raise ConfigurationError(f"{what}: {len(ders)} certificates where one belongs")
+            raise ConfigurationError(
+                f"{what}: {len(ders)} certificates where one belongs: give each by itself, or read a file of "
+                "several with TrustStore.from_file"
+            )
         certificate = ParsedCertificate(ders[0])
         certificate.public_key  # noqa: B018 - read now, so that what cannot be read is refused now
     except MalformedEvidence as error:

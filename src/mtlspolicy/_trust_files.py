@@ -99,8 +99,7 @@ def parse_pem(data: bytes, *, anchors: Literal["self-signed", "all"], source: st
     if not roots:
         raise ConfigurationError(
             f"{source} holds no self-signed CA certificate, only {', '.join(map(str, others[:3]))}: add the root, or "
-            f"say "
-            "anchors='all' to trust an issuing CA by itself",
+            f"say anchors='all' to trust an issuing CA by itself",
             code="trust.no-anchor",
         )
     try:
@@ -119,8 +118,7 @@ def _is_root(certificate: ParsedCertificate, source: str) -> bool:
         if problem is not None:
             raise ConfigurationError(
                 f"{source}: {certificate} is self-signed and cannot be a CA: {problem}; if it is a peer's own "
-                f"certificate, "
-                "register it with TrustStore(peers=[certificate])",
+                f"certificate, register it with TrustStore(peers=[certificate])",
                 code="trust.not-a-ca",
             )
         return True

@@ -14,7 +14,7 @@ from mtlspolicy._decision import Decision, Verdict
 from mtlspolicy._evidence import UNKNOWN_CONNECTION, Connection, Facts
 from mtlspolicy._judgement import Judgement, Outcome, Settings
 from mtlspolicy._observer import Hook, Observer
-from mtlspolicy._path import PathProfile, Purpose, Rules
+from mtlspolicy._path import PathProfile, Purpose, Rules, warm_up
 from mtlspolicy._path_cache import PathCache
 from mtlspolicy._peer import VerifiedPeer, now
 from mtlspolicy._policy import Policy
@@ -65,7 +65,7 @@ class Verifier:
         self._policy = policy
         self._rules = rules
         self._settings = Settings(rules, path_engine, ServerIdentity(expected) if expected else None)
-        self.expected = expected
+        self.expected: tuple[ReferenceIdentifier, ...] = expected
         """Whom a verifier for servers expects; empty for clients."""
         self._cache = PathCache(CACHE_SIZE)
         self._observer = observer
@@ -122,8 +122,8 @@ class Verifier:
 
         Args:
             trust: A `TrustStore`, or a callable that returns the current one.
-            expected: DNS name, IP address or URI, a `ReferenceIdentifier`, or several of which one must match (RFC
-            9525).
+            expected: DNS name, IP address or URI, a `ReferenceIdentifier`, or several of which one must match
+                (RFC 9525).
             policy: Asked in addition.
             profile: Named set of validation rules.
             path_engine: Who validates paths; ``"cryptography"``.
@@ -188,6 +188,13 @@ class Verifier:
         """
         return current_store(self._trust)
 
+    def warm_up(self) -> None:
+        """Do now what the first decision would do besides deciding, a few milliseconds; it changes no answer."""
+        store = self.trust_now()
+        warm_up(store, self._rules, now())
+        for certificate in (store.anchors or store.peers)[:1]:
+            self.judgement(PresentedChain((certificate.der,))).outcome()
+
     def judgement(
         self,
         presented: PresentedChain | None,
@@ -216,7 +223,8 @@ class Verifier:
         policy: Policy | None = None
         try:
             store = self._trust if isinstance(self._trust, TrustStore) else self.trust_now()
-            policy = self._policy if isinstance(self._policy, Policy) else self._current_policy(store)
+            held = self._policy  # judged when the verifier was made, if both are fixed
+            policy = held if isinstance(held, Policy) and store is self._trust else self._current_policy(store)
         except MTLSPolicyError as error:
             failure = error
         except Exception as error:  # noqa: BLE001 - a policy whose properties raise is not to be had either

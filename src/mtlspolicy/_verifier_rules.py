@@ -1,14 +1,13 @@
 """What a verifier accepts when it is built: current values of sources, and policies that say who the peer is.
 
 A verifier for clients needs a policy of which every way to PERMIT passes an identity clause, or an explicit `Anyone`
-over a
-private store; a source's later values are held to the same.
+over a private store; a source's later values are held to the same.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TypeAlias
+from collections.abc import Callable, Iterable
+from typing import TypeAlias, cast
 
 from mtlspolicy._combinators import contains
 from mtlspolicy._policy import Policy, require_policy
@@ -47,8 +46,7 @@ def current_store(source: object) -> TrustStore:
     if not isinstance(value, TrustStore):
         raise ConfigurationError(
             f"trust is {type(value).__name__}: give a TrustStore, for example TrustStore.from_file('ca.pem'), or a "
-            f"callable "
-            "that returns one",
+            f"callable that returns one",
             code="trust.unavailable",
         )
     return value
@@ -69,7 +67,7 @@ def current_policy(source: object) -> Policy:
     if isinstance(source, Policy):
         return source
     try:
-        value: object = source()  # type: ignore[operator]  # held callable by require_policy_source
+        value = cast("Callable[[], object]", source)()  # held callable by require_policy_source
     except Exception as error:  # noqa: BLE001 - a source that fails is a refusal, whatever it raised
         raise ConfigurationError(
             f"the source of the policy failed: {text_of(error)}", code="trust.unavailable"
@@ -90,15 +88,13 @@ def require_identifying(policy: Policy, store: TrustStore) -> None:
     if not contains(policy, Anyone):
         raise ConfigurationError(
             f"the policy {policy!r} can permit without saying who the client is: join a name, pin, serial number or "
-            f"issuer "
-            "with &, or say that any client of this private CA is meant with '& policies.Anyone()'",
+            f"issuer with &, or say that any client of this private CA is meant with '& policies.Anyone()'",
             code="policy.not-identifying",
         )
     if store.is_public:
         raise ConfigurationError(
             "policies.Anyone() with a public trust store: everybody can get a certificate there; use the private CA "
-            "that "
-            "issues for your clients, or a policy that identifies them",
+            "that issues for your clients, or a policy that identifies them",
             code="policy.not-identifying",
         )
 
@@ -111,8 +107,7 @@ def notes_on(policy: Policy | None, store: TrustStore) -> tuple[str, ...]:
     if policy is not None and len(store.anchors) > 1 and not policy._binds_issuer and not contains(policy, Anyone):
         notes.append(
             f"any of the {len(store.anchors)} anchors may assert the names in this policy: join them with & "
-            f"IssuerPin(...), or "
-            "use one verifier for each CA"
+            f"IssuerPin(...), or use one verifier for each CA"
         )
     return tuple(notes)
 
@@ -123,7 +118,8 @@ def references_of(expected: Expected) -> tuple[ReferenceIdentifier, ...]:
     Raises:
         ConfigurationError: Nothing is expected, or something that is no name.
     """
-    given = (expected,) if isinstance(expected, str | ReferenceIdentifier) else tuple(expected)
+    several = isinstance(expected, Iterable) and not isinstance(expected, str)
+    given: tuple[object, ...] = tuple(expected) if several else (expected,)  # type: ignore[arg-type]  # as just asked
     if not given:
         raise ConfigurationError(
             "expected= is empty: name the server, or ReferenceIdentifier.DIALED for the name dialed"

@@ -70,8 +70,7 @@ class VerificationError(MTLSPolicyError):
     """The peer was not admitted. ``decision`` holds the whole tree of reasons, ``code`` the decisive one.
 
     The answers for each protocol (HTTP status, gRPC status, TLS alert, whether to try again) come from one table, keyed
-    by
-    the code; a code of the user's own gets the defaults of its verdict.
+    by the code; a code of the user's own gets the defaults of its verdict.
     """
 
     def __init__(self, decision: Decision) -> None:

@@ -199,7 +199,7 @@ CASES = (
     Case(
         "count beyond the clauses",
         lambda _: policies.AtLeast(3, policies.CommonName("a"), policies.CommonName("b")),
-        ("AtLeast(3", "from 1 to their number"),
+        ("AtLeast(3", "the count is from 1 to that"),
     ),
     Case(
         "coroutine as predicate",

@@ -50,7 +50,10 @@ def test_only_the_end_entity_counts() -> None:
     """A pinned key or certificate elsewhere in the chain does not admit."""
     presented = evidence(certificate=[CA.issue_client("x").der, LEAF.der, CA.der])
     assert decide(policies.SPKIPin(PIN), presented).code == "pin.mismatch"
-    assert decide(policies.SPKIPin.of(CA.certificate), presented).code == "pin.mismatch"
+    of_the_ca = policies.SPKIPin(
+        "sha256/" + base64.b64encode(bytes.fromhex(ParsedCertificate(CA.der).spki_sha256)).decode()
+    )
+    assert decide(of_the_ca, presented).code == "pin.mismatch"
     assert decide(policies.CertificatePin(FINGERPRINT), presented).code == "pin.mismatch"
 
 
@@ -177,3 +180,35 @@ def test_pins_identify_and_cannot_be_negated(policy: policies.SPKIPin | policies
     assert policy.identifies
     with pytest.raises(ConfigurationError, match="Blocked"):
         _ = ~policy
+
+
+@pytest.mark.parametrize("kind", [policies.SPKIPin, policies.CertificatePin])
+def test_a_chain_does_not_pin_the_key_of_its_ca(kind: Any, tmp_path: Path) -> None:
+    """Whoever steals an issuing CA's key could put that very key into a client certificate: a pin must not admit it."""
+    issuing = CertificateAuthority().intermediate("mtlspolicy TEST CA issuing")
+    chain = tmp_path / "chain.pem"
+    chain.write_bytes(issuing.issue_client("frodo").chain_pem)
+    with pytest.raises(ConfigurationError, match="so this is a chain and not a list; pin the peer's own"):
+        kind.from_file(chain)
+    with pytest.raises(ConfigurationError, match="so this is a chain"):
+        kind.of(chain.read_bytes())
+
+
+@pytest.mark.parametrize("kind", [policies.SPKIPin, policies.CertificatePin])
+def test_a_ca_certificate_is_no_pin_of_a_peer(kind: Any, tmp_path: Path) -> None:
+    """The certificate of a CA alone is refused too, PEM or DER, with the policy that is meant."""
+    root = CertificateAuthority()
+    for name, data in (("ca.pem", root.pem), ("ca.der", root.der)):
+        file = tmp_path / name
+        file.write_bytes(data)
+        with pytest.raises(ConfigurationError, match="is a CA certificate.*IssuerPin"):
+            kind.from_file(file)
+    with pytest.raises(ConfigurationError, match="IssuerPin"):
+        kind.of(root.certificate)
+
+
+def test_a_certificate_whose_extensions_cannot_be_read_is_not_pinned() -> None:
+    """Where nobody can tell whether it is a CA's, it is refused and not guessed."""
+    issued = broken("duplicate-extension", CertificateAuthority())
+    with pytest.raises(ConfigurationError, match="SPKIPin"):
+        policies.SPKIPin.of(issued.der)

@@ -6,6 +6,7 @@ import ipaddress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 from cryptography import x509
@@ -312,7 +313,8 @@ def test_an_unsupported_general_name_hides_no_readable_one() -> None:
 @pytest.mark.parametrize(("kind", "name"), EVERY)
 def test_an_empty_allow_set_is_refused(kind: NamePolicies, name: str) -> None:
     """Empty sets are errors, also as a collection; text is asked for."""
-    for arguments in ((), ([],), ([name, ""],), (None,)):
+    given = cast("tuple[tuple[Any, ...], ...]", ((), ([],), ([name, ""],), (None,)))
+    for arguments in given:
         with pytest.raises(ConfigurationError):
             kind(*arguments)
 

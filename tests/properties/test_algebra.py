@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mtlspolicy import policies
+from mtlspolicy._combinators import bare
 from mtlspolicy._decision import Decision, Verdict
 from mtlspolicy._evidence import Evidence
 from mtlspolicy._policy import Policy, decide
@@ -77,7 +78,7 @@ def grown(leaves: st.SearchStrategy[Policy]) -> st.SearchStrategy[Policy]:
             st.builds(lambda a, b: a | b, below, below),
             st.builds(policies.Not, below),
             st.builds(lambda a: a.named("label"), below),
-            st.lists(below, min_size=1, max_size=4, unique=True).flatmap(
+            st.lists(below, min_size=1, max_size=4, unique_by=bare).flatmap(
                 lambda some: st.integers(1, len(some)).map(lambda count: policies.AtLeast(count, *some))
             ),
         ),

@@ -19,9 +19,10 @@ from hypothesis import strategies as st
 from mtlspolicy import policies
 from mtlspolicy._chain import Possession
 from mtlspolicy._combinators import Not
-from mtlspolicy._evidence import Connection, Evidence, Fact, Facts, Need
+from mtlspolicy._evidence import Connection, Evidence, Fact, Facts, Need, RevocationStatus
 from mtlspolicy._path_value import CertificationPath
 from mtlspolicy._policy import Policy, decide
+from mtlspolicy._revocation import RevocationAnswer
 from mtlspolicy.errors import ConfigurationError, MalformedEvidence
 from mtlspolicy.testing import CertificateAuthority, evidence
 from mtlspolicy.testing import _der_writer as der
@@ -47,10 +48,18 @@ LEAF = evidence(
     extensions=[ASSERTED],
     serial=0x51,
 )
+GONE: Final = policies.NotRevoked(clock_skew=timedelta(0))
+FACTS: Final = {
+    NEED: Fact("row", AT),
+    **dict.fromkeys(
+        policies.NotRevoked().requires(LEAF.path), Fact(RevocationAnswer(RevocationStatus.GOOD, this_update=AT), AT)
+    ),
+    **dict.fromkeys(GONE.requires(LEAF.path), Fact(RevocationAnswer(RevocationStatus.REVOKED), AT)),
+}
 BASE = Evidence(
     LEAF.path,
     at=AT,
-    facts=Facts({NEED: Fact("row", AT)}),
+    facts=Facts(FACTS),
     connection=Connection(transport_address="192.0.2.7", client_address="198.51.100.9"),
     possession=Possession.TLS,
 )
@@ -90,6 +99,7 @@ SHIPPED: dict[str, list[Policy]] = {
     "PolicyOID": [policies.PolicyOID("1.2.3"), policies.PolicyOID("1.2.4")],
     "KeyStrength": [policies.KeyStrength(), policies.KeyStrength(curves=["P-521"])],
     "MaxLifetime": [policies.MaxLifetime(timedelta(days=14)), policies.MaxLifetime(timedelta(days=13))],
+    "NotRevoked": [policies.NotRevoked(), GONE, policies.NotRevoked(scope="end-entity")],
     "PeerAddress": [policies.PeerAddress("192.0.2.0/24"), policies.PeerAddress("10.0.0.0/8")],
     "ClientAddress": [policies.ClientAddress("198.51.100.0/24"), policies.ClientAddress("10.0.0.0/8")],
     "Anyone": [policies.Anyone()],

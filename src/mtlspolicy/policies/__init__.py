@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from mtlspolicy.policies._dns_name import DNSName
     from mtlspolicy.policies._ip_name import IPAddressName
     from mtlspolicy.policies._issuer import IssuerDN, IssuerPin
+    from mtlspolicy.policies._not_revoked import NotRevoked
     from mtlspolicy.policies._own import lookup, predicate
     from mtlspolicy.policies._pins import CertificatePin, SPKIPin
     from mtlspolicy.policies._san import EmailName, URIName
@@ -43,6 +44,7 @@ __all__ = [
     "KeyStrength",
     "MaxLifetime",
     "Not",
+    "NotRevoked",
     "PeerAddress",
     "PolicyOID",
     "SPKIPin",
@@ -64,6 +66,7 @@ _HOMES: Final = {
     "mtlspolicy.policies._dns_name": ("DNSName",),
     "mtlspolicy.policies._ip_name": ("IPAddressName",),
     "mtlspolicy.policies._issuer": ("IssuerDN", "IssuerPin"),
+    "mtlspolicy.policies._not_revoked": ("NotRevoked",),
     "mtlspolicy.policies._own": ("lookup", "predicate"),
     "mtlspolicy.policies._pins": ("CertificatePin", "SPKIPin"),
     "mtlspolicy.policies._san": ("EmailName", "URIName"),

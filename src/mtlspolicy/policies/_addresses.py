@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import ipaddress
 from dataclasses import dataclass
-from typing import Final, Self, TypeAlias
+from functools import lru_cache
+from typing import Final, NamedTuple, Self, TypeAlias
 
 from mtlspolicy._chain import Possession
 from mtlspolicy._decision import Decision
@@ -21,6 +22,8 @@ from mtlspolicy.policies._lists import Source, TextListPolicy
 __all__ = ["ClientAddress", "PeerAddress"]
 
 IPNetwork: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
+LONGEST: Final = 100
+"""Characters; no address with its zone is longer, and nothing longer is worth remembering."""
 Range: TypeAlias = tuple[int, int, int]
 """IP version, number of host bits, and network address shifted right by them: what a look-up compares."""
 _MAPPED: Final = ipaddress.IPv6Network("::ffff:0:0/96")
@@ -33,7 +36,7 @@ def parse_network(text: str, what: str) -> IPNetwork:
         ConfigurationError: Host bits are set (the message shows the network), or *text* is neither.
     """
     try:
-        network = ipaddress.ip_network(text)
+        network = ipaddress.ip_network(_without_zone(text))
     except ValueError:
         raise ConfigurationError(f"{what} {text!r} {_remedy(text)}") from None
     if isinstance(network, ipaddress.IPv6Network) and network.subnet_of(_MAPPED):
@@ -41,9 +44,14 @@ def parse_network(text: str, what: str) -> IPNetwork:
     return network
 
 
+def _without_zone(text: str) -> str:
+    """Return *text*, or no network at all where it has a zone: that is an interface of this machine."""
+    return "" if "%" in text else text
+
+
 def _remedy(text: str) -> str:
     try:
-        return f"has host bits set: write {str(ipaddress.ip_network(text, strict=False))!r}"
+        return f"has host bits set: write {str(ipaddress.ip_network(_without_zone(text), strict=False))!r}"
     except ValueError:
         return "is no network: write an IP address or CIDR like '10.0.0.0/8' or '2001:db8::/32', without zone or port"
 
@@ -79,22 +87,43 @@ class _Address(TextListPolicy[Range]):
 
     def _located(self, text: str | None, whose: str) -> Decision:
         ranges = self._current()
-        if not text:
+        if not text or len(text) > LONGEST:
             return self.indeterminate("address.unknown", f"{whose} is not known")
-        try:
-            address = plain_address(text)
-        except ConfigurationError:
+        place = _place(text)
+        if place is None:
             return self.indeterminate("address.unknown", f"{whose} is {quoted(text, 80)}, which is no IP address")
-        if _inside(address, ranges):
-            return self.permit("address.match", str(address))
-        return self.deny("address.mismatch", f"{whose} is {address}")
+        if _inside(place, ranges):
+            return self.permit("address.match", place.text)
+        return self.deny("address.mismatch", f"{whose} is {place.text}")
 
 
-def _inside(address: IPAddress, ranges: frozenset[Range]) -> bool:
-    version, value = address.version, int(address)
-    if len(ranges) <= address.max_prefixlen:
-        return any(top == value >> bits for kind, bits, top in ranges if kind == version)
-    return any((version, bits, value >> bits) in ranges for bits in range(address.max_prefixlen + 1))
+class _Place(NamedTuple):
+    """An address as a look-up compares it: IP version, number of bits, value; and its canonical text."""
+
+    version: int
+    bits: int
+    value: int
+    text: str
+
+
+@lru_cache(maxsize=1024)
+def _place(text: str) -> _Place | None:
+    """Return the address in *text*, or ``None`` where there is none. Peers come back, and reading is what costs."""
+    try:
+        address = plain_address(text)
+    except ConfigurationError:
+        return None
+    return _Place(address.version, address.max_prefixlen, int(address), str(address))
+
+
+def _inside(place: _Place, ranges: frozenset[Range]) -> bool:
+    version, width, value, _ = place
+    if len(ranges) > width:
+        return any((version, bits, value >> bits) in ranges for bits in range(width + 1))
+    for kind, bits, top in ranges:  # noqa: SIM110 - a generator costs more than the look-up
+        if kind == version and value >> bits == top:
+            return True
+    return False
 
 
 @dataclass(frozen=True, slots=True, init=False, repr=False)

@@ -15,6 +15,7 @@ from cryptography import x509
 
 from mtlspolicy._certificate import ParsedCertificate
 from mtlspolicy._decision import Decision
+from mtlspolicy._der import OID, SEQUENCE, element, elements, object_identifier
 from mtlspolicy._evidence import Evidence
 from mtlspolicy._keys import CURVES, RSA_MAXIMUM, RSA_MINIMUM, weakness
 from mtlspolicy._policy import Policy
@@ -35,6 +36,7 @@ _PURPOSES: Final = {
 """Names of purposes as RFC 5280, section 4.2.1.12, and its successors write them."""
 _PURPOSE_BY_NAME: Final = {name.lower(): oid for name, oid in _PURPOSES.items()}
 _PURPOSE_NAMES: Final = {oid: name for name, oid in _PURPOSES.items()}
+_EXTENDED_KEY_USAGE: Final = "2.5.29.37"
 _ANY_PURPOSE: Final = _PURPOSES["anyExtendedKeyUsage"]
 _ANY_POLICY: Final = "2.5.29.32.0"
 _CURVE_NAMES: Final = {
@@ -101,8 +103,14 @@ class ExtendedKeyUsage(TextListPolicy[str]):
 
 
 def _purposes(certificate: ParsedCertificate) -> _OIDs:
-    extension = certificate.extension(x509.ExtendedKeyUsage)
-    return None if extension is None else tuple(oid.dotted_string for oid in extension)
+    value = certificate.extension_value(_EXTENDED_KEY_USAGE)
+    if value is None:
+        return None
+    tag, start, end = element(value, 0, len(value))
+    parts = elements(value, start, end)
+    if tag != SEQUENCE or end != len(value) or not parts or any(kind != OID for kind, _, _ in parts):
+        raise MalformedEvidence(f"the extKeyUsage of {certificate} is no list of object identifiers")
+    return tuple([object_identifier(value[at:stop]) for _, at, stop in parts])
 
 
 def _asserted(certificate: ParsedCertificate) -> _OIDs:
@@ -158,7 +166,8 @@ class PolicyOID(TextListPolicy[str]):
                     )
                 continue
             if not found:
-                return self.deny("policy-oid.mismatch", f"{certificate} asserts {', '.join(presented)}")
+                answer = self.indeterminate if place else self.deny  # which CAs are in the path the peer may choose
+                return answer("policy-oid.mismatch", f"{certificate} asserts {', '.join(presented)}")
             open_ = open_ if _ANY_POLICY in presented else found
         return self.permit("policy-oid.match", ", ".join(sorted(open_)))
 

@@ -6,9 +6,10 @@ a DNS name inside them.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Literal, Self
+from types import MappingProxyType
+from typing import ClassVar, Literal, Self
 
 from mtlspolicy._constraints import common_name_objection
 from mtlspolicy._decision import Verdict
@@ -41,6 +42,7 @@ class CommonName(TextNamePolicy[str]):
     entries: frozenset[str] | Source
     allow_unconstrained: bool
     pattern: SafePattern | None
+    _defaults: ClassVar[Mapping[str, object]] = MappingProxyType({"pattern": None})
 
     def __init__(self, *names: str | Collection[str] | Source, allow_unconstrained: bool = False) -> None:
         object.__setattr__(self, "entries", self._entries_of(names))
@@ -66,9 +68,8 @@ class CommonName(TextNamePolicy[str]):
             raise ConfigurationError(
                 f"casefold={casefold!r}: None or 'ascii'; other folding takes distinct names for one"
             )
-        made = cls._holding(frozenset(), allow_unconstrained=allow_unconstrained)
-        object.__setattr__(made, "pattern", SafePattern(pattern, ascii_casefold=casefold == "ascii"))
-        return made
+        compiled = SafePattern(pattern, ascii_casefold=casefold == "ascii")
+        return cls._holding(frozenset(), pattern=compiled, allow_unconstrained=allow_unconstrained)
 
     @classmethod
     def of(cls, *certificates: CertificateInput, allow_unconstrained: bool = False) -> Self:
@@ -85,10 +86,6 @@ class CommonName(TextNamePolicy[str]):
         return cls([name for names in found for name in names], allow_unconstrained=allow_unconstrained)
 
     @classmethod
-    def _holding(cls, entries: frozenset[str], **others: object) -> Self:
-        return super()._holding(entries, **{"pattern": None, **others})
-
-    @classmethod
     def _entry(cls, value: object) -> str:
         if value == "*":
             raise ConfigurationError(
@@ -100,10 +97,8 @@ class CommonName(TextNamePolicy[str]):
     def _shown(cls, entry: str) -> str:
         return quoted(entry)
 
-    @property
-    def scope(self) -> tuple[object, ...]:
-        """The pattern: names and patterns do not stand in for each other."""
-        return (self.pattern,)
+    def _alike(self, other: Self) -> bool:
+        return other.pattern == self.pattern
 
     def _match(self, path: CertificationPath) -> Match:
         names = path.end_entity.names

@@ -5,9 +5,10 @@ Names are compared in lower-case ASCII. Which server is meant is another questio
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Final, Literal, Self
+from types import MappingProxyType
+from typing import ClassVar, Final, Literal, Self
 
 from mtlspolicy._constraints import name_objection
 from mtlspolicy._decision import Verdict
@@ -55,6 +56,7 @@ class DNSName(TextNamePolicy[str]):
     allow_unconstrained: bool
     reach: Literal["host", "below", "domain"]
     """``host``: the names; ``below``: names below them at any depth; ``domain``: both."""
+    _defaults: ClassVar[Mapping[str, object]] = MappingProxyType({"reach": "host"})
 
     def __init__(self, *names: str | Collection[str] | Source, allow_unconstrained: bool = False) -> None:
         object.__setattr__(self, "entries", self._entries_of(names))
@@ -87,10 +89,6 @@ class DNSName(TextNamePolicy[str]):
         return cls(found, allow_unconstrained=allow_unconstrained)
 
     @classmethod
-    def _holding(cls, entries: frozenset[str], **others: object) -> Self:
-        return super()._holding(entries, **{"reach": "host", **others})
-
-    @classmethod
     def _entry(cls, value: object) -> str:
         return parse_dns(require_text(value, cls.__name__), cls.__name__)
 
@@ -98,10 +96,8 @@ class DNSName(TextNamePolicy[str]):
     def _shown(cls, entry: str) -> str:
         return quoted(entry)
 
-    @property
-    def scope(self) -> tuple[object, ...]:
-        """The reach: hosts and domains do not stand in for each other."""
-        return (self.reach,)
+    def _alike(self, other: Self) -> bool:
+        return other.reach == self.reach
 
     def _match(self, path: CertificationPath) -> Match:
         names, wanted = path.end_entity.names, self._current()

@@ -127,6 +127,17 @@ def certificates_in_file(path: PathInput, what: str) -> tuple[ParsedCertificate,
     return certificates_of(read_file(path, what), f"{what}, file {str(path)!r}")
 
 
+def refuse_chain(certificates: tuple[ParsedCertificate, ...], what: str, advice: str) -> None:
+    """Raise `ConfigurationError`, which ends in *advice*, where one of *certificates* is named as another's issuer."""
+    subjects = {certificate.layout.subject: certificate for certificate in certificates}
+    for certificate in certificates:
+        above = subjects.get(certificate.layout.issuer)
+        if above is not None and not certificate.self_issued:
+            raise ConfigurationError(
+                f"{what}: {above} issued {certificate}, so this is a chain and not a list; {advice}"
+            )
+
+
 def read_list(path: PathInput, what: str, parse: Callable[[str], _T], *, inline_comments: bool = True) -> frozenset[_T]:
     """Return what *parse* makes of each line of the file *path*; one bad entry refuses the whole list.
 
@@ -140,7 +151,9 @@ def read_list(path: PathInput, what: str, parse: Callable[[str], _T], *, inline_
     try:
         with Path(path).open("rb") as stream:
             found = frozenset(_entries(stream, parse, f"{what}, file {str(path)!r}", inline_comments=inline_comments))
-    except (OSError, TypeError) as error:
+    except ConfigurationError:
+        raise
+    except (OSError, ValueError, TypeError) as error:
         raise ConfigurationError(
             f"{what}: the list {str(path)!r} cannot be read: {error}", code="config.file"
         ) from None

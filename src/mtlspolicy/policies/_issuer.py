@@ -24,6 +24,7 @@ from mtlspolicy.policies._input import (
     certificates_in_file,
     certificates_of,
     read_list,
+    refuse_chain,
     require_issuer,
 )
 from mtlspolicy.policies._lists import SHOWN, ListPolicy, Source, TextListPolicy
@@ -32,6 +33,7 @@ __all__ = ["IssuerDN", "IssuerPin"]
 
 Where: TypeAlias = Literal["issuer", "path", "anchor"]
 _PLACES: Final = {"issuer": "direct issuer is", "path": "issuers are", "anchor": "trust anchor is"}
+ADVICE: Final = "leave the one that issues the peers' certificates"
 _NO_ISSUER: Final = "the path has one certificate, a registered peer, which no CA issued"
 
 
@@ -95,7 +97,7 @@ class IssuerPin(ListPolicy[str]):
                 that one issues.
         """
         found = certificates_in_file(path, cls.__name__)
-        _refuse_chain(found, f"{cls.__name__}, file {str(path)!r}")
+        refuse_chain(found, f"{cls.__name__}, file {str(path)!r}", ADVICE)
         return cls(*found, where=where)
 
     @classmethod
@@ -156,7 +158,7 @@ def _issuers(value: object) -> tuple[ParsedCertificate | str, ...]:
             raise ConfigurationError("IssuerPin takes PEM as bytes: encode the text, or use IssuerPin.from_file(path)")
         return (parse_digest(value, "IssuerPin", colons=False).hex(),)
     found = certificates_of(value, "IssuerPin")
-    _refuse_chain(found, "IssuerPin")
+    refuse_chain(found, "IssuerPin", ADVICE)
     return tuple(require_issuer(certificate, "IssuerPin") for certificate in found)
 
 
@@ -166,18 +168,6 @@ def _key(issuer: ParsedCertificate | str) -> str:
 
 def _label(issuer: ParsedCertificate | str) -> str:
     return repr(digest_text(bytes.fromhex(issuer))) if isinstance(issuer, str) else str(issuer)
-
-
-def _refuse_chain(certificates: tuple[ParsedCertificate, ...], what: str) -> None:
-    """Raise `ConfigurationError` where one of *certificates* is named as another's issuer."""
-    subjects = {certificate.layout.subject: certificate for certificate in certificates}
-    for certificate in certificates:
-        above = subjects.get(certificate.layout.issuer)
-        if above is not None and not certificate.self_issued:
-            raise ConfigurationError(
-                f"{what}: {above} issued {certificate}, so this is a chain and not a list of issuers; leave the one "
-                "that issues the peers' certificates"
-            )
 
 
 @dataclass(frozen=True, slots=True, init=False, repr=False)
@@ -215,7 +205,7 @@ class IssuerDN(TextListPolicy[DistinguishedName]):
     def from_file(cls, path: PathInput) -> Self:
         """Return a policy of the subjects of the CA certificates in the PEM or DER file *path*."""
         found = certificates_in_file(path, cls.__name__)
-        _refuse_chain(found, f"{cls.__name__}, file {str(path)!r}")
+        refuse_chain(found, f"{cls.__name__}, file {str(path)!r}", ADVICE)
         return cls.of(*found)
 
     @classmethod

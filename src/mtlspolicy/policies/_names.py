@@ -7,7 +7,8 @@ so a name that is absent, unreadable, ambiguous, or not the CA's to give, is not
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
+from types import MappingProxyType
 from typing import ClassVar, Self, TypeVar, cast
 
 from mtlspolicy._certificate import ParsedCertificate
@@ -34,11 +35,12 @@ class NamePolicy(ListPolicy[T]):
 
     identifies: ClassVar[bool] = True
     allow_unconstrained: bool
+    _defaults: ClassVar[Mapping[str, object]] = MappingProxyType({})
+    """Fields of a subclass that `_holding` sets where it is not told otherwise."""
 
-    @property
-    def _vouched_by_any_anchor(self) -> bool:
-        """Whether every anchor of the store may assert the name; a verifier with several anchors notes it."""
-        return True
+    @classmethod
+    def _holding(cls, entries: frozenset[T], **others: object) -> Self:
+        return super()._holding(entries, **{**cls._defaults, **others})
 
     @abc.abstractmethod
     def _match(self, path: CertificationPath) -> Match:

@@ -88,16 +88,15 @@ def lookup(
     return decorate
 
 
-@dataclass(frozen=True, slots=True, repr=False)
 class _Own(Policy):
     """Shared by both: a function of the user's, shown by its name and explained by the first line of its docstring."""
 
-    def __repr__(self) -> str:
-        return _name(self._function)
+    __slots__ = ()
 
-    @property
-    def _function(self) -> Callable[..., Any]:
-        raise NotImplementedError
+    function: Callable[..., Any]
+
+    def __repr__(self) -> str:
+        return _name(self.function)
 
     def _answer(self, result: Any, permit: str, deny: str, detail: str) -> Decision:
         if result is True:
@@ -118,10 +117,6 @@ class Predicate(_Own):
     function: Question
     identifies: bool  # type: ignore[misc]  # a class attribute of other leaves, an argument of the decorator here
 
-    @property
-    def _function(self) -> Callable[..., Any]:
-        return self.function
-
     def evaluate(self, evidence: Evidence) -> Decision:
         """Return what the function says of *evidence*."""
         try:
@@ -140,10 +135,6 @@ class LookUp(_Own):
     max_age: timedelta | None
     function: Reading
     identifies: bool  # type: ignore[misc]  # a class attribute of other leaves, an argument of the decorator here
-
-    @property
-    def _function(self) -> Callable[..., Any]:
-        return self.function
 
     def requires(self, path: CertificationPath) -> tuple[Need, ...]:
         """Return the one need, or none where the key function fails, which `evaluate` reports."""

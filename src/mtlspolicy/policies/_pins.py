@@ -8,12 +8,13 @@ certificate.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Self
+from typing import ClassVar, Final, Self
 
-from cryptography.hazmat.primitives.serialization import load_der_public_key
+from cryptography import x509
 
-from mtlspolicy._certificate import PARSER_ERRORS
+from mtlspolicy._certificate import PARSER_ERRORS, ParsedCertificate
 from mtlspolicy._decision import Decision
 from mtlspolicy._evidence import Evidence
 from mtlspolicy._pem import PemBlock, looks_like_pem, read_pem
@@ -27,10 +28,13 @@ from mtlspolicy.policies._input import (
     certificates_in_file,
     certificates_of,
     read_file,
+    refuse_chain,
 )
 from mtlspolicy.policies._lists import Source, TextListPolicy
 
 __all__ = ["CertificatePin", "SPKIPin"]
+
+_ADVICE: Final = "pin the peer's own certificate (openssl x509 -in chain.pem -out peer.pem writes the first one alone)"
 
 
 class _Pin(TextListPolicy[bytes]):
@@ -86,6 +90,7 @@ class SPKIPin(_Pin):
     def of(cls, *certificates: CertificateInput) -> Self:
         """Return a policy that pins the key of each of *certificates* (PEM or DER bytes, or parsed)."""
         found = [one for value in certificates for one in certificates_of(value, f"{cls.__name__}.of")]
+        _require_peers(found, f"{cls.__name__}.of")
         return cls(*(certificate.spki_sha256 for certificate in found))
 
     @classmethod
@@ -99,20 +104,42 @@ class SPKIPin(_Pin):
         what = f"{cls.__name__}, file {str(path)!r}"
         data = read_file(path, cls.__name__)
         if not looks_like_pem(data):
-            return cls(certificate_of(data, what).spki_sha256)
+            certificate = certificate_of(data, what)
+            _require_peers([certificate], what)
+            return cls(certificate.spki_sha256)
         try:
             blocks = read_pem(data)
         except MalformedEvidence as error:
             raise ConfigurationError(f"{what}: {error}") from None
-        return cls(*(_spki_sha256(block, what) for block in blocks))
+        digests = [_spki_sha256(block, what) for block in blocks]
+        _require_peers([ParsedCertificate(block.der) for block in blocks if block.label == "CERTIFICATE"], what)
+        return cls(*digests)
 
     def evaluate(self, evidence: Evidence) -> Decision:
         """Return whether the end entity's key is pinned."""
         return self._compare(evidence.path.end_entity.spki_sha256, "the peer's key")
 
 
+def _require_peers(certificates: Sequence[ParsedCertificate], what: str) -> None:
+    """Raise `ConfigurationError` where *certificates* hold a CA's: its key could be certified anew.
+
+    A chain file has the keys of its CAs besides the peer's, and whoever holds one of them could have it in a
+    certificate of an end entity.
+    """
+    refuse_chain(tuple(certificates), what, _ADVICE)
+    for certificate in certificates:
+        try:
+            constraints = certificate.extension(x509.BasicConstraints)
+        except MalformedEvidence as error:
+            raise ConfigurationError(f"{what}: {error}") from None
+        if constraints is not None and constraints.ca:
+            raise ConfigurationError(f"{what}: {certificate} is a CA certificate; {_ADVICE}, and a CA with IssuerPin")
+
+
 def _spki_sha256(block: PemBlock, what: str) -> str:
     if block.label == "PUBLIC KEY":
+        from cryptography.hazmat.primitives.serialization import load_der_public_key
+
         try:
             load_der_public_key(block.der)
         except PARSER_ERRORS as error:
@@ -145,6 +172,7 @@ class CertificatePin(_Pin):
     def of(cls, *certificates: CertificateInput) -> Self:
         """Return a policy that pins each of *certificates* (PEM or DER bytes, or parsed)."""
         found = [one for value in certificates for one in certificates_of(value, f"{cls.__name__}.of")]
+        _require_peers(found, f"{cls.__name__}.of")
         return cls(*(certificate.sha256 for certificate in found))
 
     @classmethod

@@ -128,18 +128,16 @@ class SpiffeID(NamePolicy[SpiffeIdentifier]):
     def _shown(cls, entry: SpiffeIdentifier) -> str:
         return quoted(str(entry))
 
-    @property
-    def scope(self) -> tuple[object, ...]:
-        """Whether trust domains are meant: they and IDs do not stand in for each other."""
-        return (self.members,)
+    def _alike(self, other: Self) -> bool:
+        return other.members == self.members
 
     @property
     def _reads_path_only(self) -> bool:  # type: ignore[override]  # a live list or bundle changes
         return not callable(self.entries) and not isinstance(self.bundle, LiveBundle)
 
     @property
-    def _vouched_by_any_anchor(self) -> bool:
-        return self.bundle is None
+    def _binds_issuer(self) -> bool:  # type: ignore[override]  # a bundle says which anchors may assert the ID
+        return self.bundle is not None
 
     def _match(self, path: CertificationPath) -> Match:
         identifier = _svid(path)
@@ -153,7 +151,7 @@ class SpiffeID(NamePolicy[SpiffeIdentifier]):
             return Verdict.DENY, "name.mismatch", f"expected {kind}{expected}, presented {identifier}"
         if self.bundle is not None and not self.bundle.vouches(path.anchor, identifier.trust_domain):
             return (
-                Verdict.DENY,
+                Verdict.INDETERMINATE,  # a cross certificate leads to another anchor, and must not satisfy ``~``
                 "spiffe.foreign-anchor",
                 f"{identifier} is vouched for by the anchor {path.anchor}, which is none of its trust domain",
             )

@@ -179,10 +179,8 @@ class SubjectAttribute(NamePolicy[str]):
     def _shown(cls, entry: str) -> str:
         return quoted(entry)
 
-    @property
-    def scope(self) -> tuple[object, ...]:
-        """The attribute type."""
-        return (self.attribute,)
+    def _alike(self, other: Self) -> bool:
+        return other.attribute == self.attribute
 
     @property
     def _type(self) -> str:

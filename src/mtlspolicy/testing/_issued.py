@@ -152,7 +152,8 @@ def _write_private(path: Path, content: bytes) -> None:
 
 
 def _pkcs12_key(key: PrivateKey) -> pkcs12.PKCS12PrivateKeyTypes:
-    kinds = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey
-    if isinstance(key, kinds):
+    if isinstance(
+        key, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey
+    ):
         return key
     raise ConfigurationError(f"PKCS #12 is not made for a {type(key).__name__} here: use .chain_pem and .key_pem")

@@ -14,7 +14,7 @@ from typing import Final
 from mtlspolicy._chain import Possession
 from mtlspolicy._combinators import Not
 from mtlspolicy._decision import Decision, Verdict
-from mtlspolicy._evidence import UNKNOWN_CONNECTION, Connection, Evidence, Facts, Need
+from mtlspolicy._evidence import UNKNOWN_CONNECTION, Evidence, Facts, Need
 from mtlspolicy._policy import Policy, decide, leaves, require_policy
 from mtlspolicy._text import escape
 from mtlspolicy.errors import ConfigurationError, MalformedEvidence
@@ -183,10 +183,18 @@ def _without(known: Evidence, *, facts: bool = False, connection: bool = False) 
 def _catalogue() -> tuple[_Case, ...]:
     """Return usual and broken evidence, made once a process."""
     authority = issuing_authority()
-    sound = {
-        "a client with a common name": evidence(
-            "client", at=CATALOGUE_TIME, transport_address="192.0.2.7", resumed=False
-        ),
+    cases = [_Case(name, one, sound=True) for name, one in _usual().items()]
+    for name in BROKEN:
+        one = evidence(certificate=broken(name, authority), at=CATALOGUE_TIME, transport_address="192.0.2.7")
+        if _parses(one):
+            cases.append(_Case(f"the broken certificate {name!r}", one, sound=False))
+    return tuple(cases)
+
+
+def _usual() -> dict[str, Evidence]:
+    client = evidence("client", at=CATALOGUE_TIME, transport_address="192.0.2.7", resumed=False)
+    return {
+        "a client with a common name": client,
         "a client with every kind of name": evidence(
             "frodo",
             at=CATALOGUE_TIME,
@@ -207,21 +215,9 @@ def _catalogue() -> tuple[_Case, ...]:
             client_address="198.51.100.9",
         ),
         "a certificate from a file": evidence("client", at=CATALOGUE_TIME, possession=Possession.NONE),
-        "a registered peer without an issuer": evidence(
-            certificate=evidence("client").path.end_entity.der, at=CATALOGUE_TIME
-        ),
+        "a registered peer without an issuer": evidence(certificate=client.path.end_entity.der, at=CATALOGUE_TIME),
+        "an address that is none": evidence("client", at=CATALOGUE_TIME, transport_address="not an address"),
     }
-    cases = [_Case(name, one, sound=True) for name, one in sound.items()]
-    for name in BROKEN:
-        one = evidence(certificate=broken(name, authority), at=CATALOGUE_TIME, transport_address="192.0.2.7")
-        if _parses(one):
-            cases.append(_Case(f"the broken certificate {name!r}", one, sound=False))
-    hollow = Evidence(
-        sound["a client with a common name"].path,
-        at=CATALOGUE_TIME,
-        connection=Connection(transport_address="not an address"),
-    )
-    return (*cases, _Case("an address that is none", hollow, sound=True))
 
 
 def _parses(one: Evidence) -> bool:

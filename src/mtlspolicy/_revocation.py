@@ -1,0 +1,148 @@
+"""What is asked about a certificate's revocation and what an answer says: values that policy and interpreters share.
+
+Nothing here reads a response or decides on a peer; it only says when an answer that was accepted has become too old.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from mtlspolicy._certificate import ParsedCertificate
+from mtlspolicy._evidence import Need, RevocationStatus
+from mtlspolicy._text import quoted
+from mtlspolicy.errors import ConfigurationError
+
+__all__ = ["OCSPRule", "RevocationAnswer", "RevocationQuestion"]
+
+OCSP: Final = "revocation.ocsp"
+"""The kind of the needs; a `Resolver` takes the source of answers under it."""
+MAX_AGE: Final = timedelta(hours=24)
+"""Oldest thisUpdate that is accepted, whatever nextUpdate says: what a replayed answer can hide is bounded by it."""
+CLOCK_SKEW: Final = timedelta(minutes=5)
+"""How far the clocks of responder and reader may differ; what `openssl ocsp -validity_period` defaults to."""
+
+_URL: Final = re.compile(r"https?://[A-Za-z0-9.\-\[\]:]+(?:/[!-~]*)?", re.ASCII)
+_NOT_FOR_EVER: Final = frozenset({"certificateHold", "removeFromCRL"})
+
+
+@dataclass(frozen=True, slots=True)
+class OCSPRule:
+    """Which OCSP responses the asker accepts. Part of the question, so that no answer serves under another rule.
+
+    Attributes:
+        allow_sha1: Whether responses, and certificates of delegates, may be signed with SHA-1.
+        responder: URL to ask instead of the one in the certificate; ``None``: that one. Not used offline.
+        responders: Certificates whose keys may sign besides the issuer and its delegates.
+        max_age: Oldest thisUpdate, whatever nextUpdate says.
+        clock_skew: How far the responder's clock and this one may differ.
+        require_nonce: Whether the response must repeat the request's nonce (RFC 9654); no prepared response does.
+    """
+
+    allow_sha1: bool = False
+    responder: str | None = None
+    responders: tuple[ParsedCertificate, ...] = ()
+    max_age: timedelta = MAX_AGE
+    clock_skew: timedelta = CLOCK_SKEW
+    require_nonce: bool = False
+
+    def __post_init__(self) -> None:
+        """Raise `ConfigurationError` for a value that can never be right."""
+        if not isinstance(self.max_age, timedelta) or self.max_age <= timedelta(0):
+            raise ConfigurationError(f"max_age={self.max_age!r}: give a timedelta of more than zero")
+        if not isinstance(self.clock_skew, timedelta) or self.clock_skew < timedelta(0):
+            raise ConfigurationError(f"clock_skew={self.clock_skew!r}: give a timedelta of zero or more")
+        url = self.responder
+        if url is not None and not (isinstance(url, str) and len(url) <= 2048 and _URL.fullmatch(url)):
+            raise ConfigurationError(
+                f"responder={quoted(str(url), 200)}: give an http or https URL in ASCII without user name, such as "
+                "'http://ocsp.example.com/'"
+            )
+        if type(self.responders) is not tuple or not all(type(one) is ParsedCertificate for one in self.responders):
+            raise ConfigurationError("responders: give a tuple of parsed certificates, as policies.NotRevoked does")
+
+
+DEFAULT_RULE: Final = OCSPRule()
+
+
+@dataclass(frozen=True, slots=True)
+class RevocationQuestion:
+    """Is *certificate*, issued by *issuer*, revoked? The answer must be one that *rule* accepts.
+
+    Attributes:
+        certificate: The certificate in question.
+        issuer: Its issuer on a path that was validated; nothing is verified here.
+        rule: The asker's own rule of acceptance.
+    """
+
+    certificate: ParsedCertificate
+    issuer: ParsedCertificate
+    rule: OCSPRule = DEFAULT_RULE
+
+    @property
+    def need(self) -> Need:
+        """The need whose fact is the `RevocationAnswer`."""
+        return Need(OCSP, self, self.rule.max_age)
+
+
+@dataclass(frozen=True, slots=True)
+class RevocationAnswer:
+    """What is known of one certificate's revocation. Times are aware; hostile text in it is escaped where it is shown.
+
+    Attributes:
+        status: GOOD, REVOKED, UNKNOWN (the responder does not know it) or UNAVAILABLE (there is no answer to rely on).
+        code: Reason code, of its own for each way in which a response is unusable.
+        detail: Sentence for people.
+        source: Where it came from, as text: a responder's URL, a file.
+        this_update: When the status was known to be right; a GOOD answer must say it.
+        next_update: When newer information is available at the latest; ``None``: not stated.
+        produced_at: When the response was signed.
+        revoked_at: When the certificate was revoked.
+        reason: RFC 5280, section 5.3.1, as ``keyCompromise``; ``None`` where the responder states none.
+        invalidity_date: Since when the key is known or suspected to be compromised; ``None``: not stated.
+    """
+
+    status: RevocationStatus
+    code: str = ""
+    detail: str = ""
+    source: str = ""
+    this_update: datetime | None = None
+    next_update: datetime | None = None
+    produced_at: datetime | None = None
+    revoked_at: datetime | None = None
+    reason: str | None = None
+    invalidity_date: datetime | None = None
+
+    def __post_init__(self) -> None:
+        """Raise `ConfigurationError` for what is no status, a naive time, or GOOD without a time."""
+        if not isinstance(self.status, RevocationStatus):
+            raise ConfigurationError(f"status={self.status!r}: give a RevocationStatus")
+        for name in ("this_update", "next_update", "produced_at", "revoked_at", "invalidity_date"):
+            moment = getattr(self, name)
+            if moment is not None and (not isinstance(moment, datetime) or moment.utcoffset() is None):
+                raise ConfigurationError(f"{name}={moment!r}: give an aware datetime, as with tzinfo=datetime.UTC")
+        if self.status is RevocationStatus.GOOD and self.this_update is None:
+            raise ConfigurationError("an answer GOOD says since when it is known: give this_update")
+
+    @property
+    def final(self) -> bool:
+        """Whether no later answer can be another one: revoked, and not on hold (RFC 5280, section 5.3.1)."""
+        return self.status is RevocationStatus.REVOKED and self.reason not in _NOT_FOR_EVER
+
+    def lapsed(self, rule: OCSPRule, at: datetime) -> tuple[str, str] | None:
+        """Return code and sentence if the answer is too old for *rule* at the aware time *at*, else ``None``.
+
+        A time to come is no lapse: an answer that arrives while a peer waits is newer than the decision's own time.
+        """
+        if self.this_update is not None and at - self.this_update > rule.max_age:
+            return "ocsp.too-old", f"thisUpdate {shown(self.this_update)} is older than max_age={rule.max_age}"
+        if self.next_update is not None and at - self.next_update > rule.clock_skew:
+            return "ocsp.expired", f"nextUpdate {shown(self.next_update)} is over"
+        return None
+
+
+def shown(moment: datetime) -> str:
+    """Return *moment* as text, in UTC where its offset is known, to the second."""
+    return moment.replace(microsecond=0).isoformat().replace("+00:00", "Z")
