@@ -862,3 +862,22 @@ def test_a_denial_of_a_peer_seen_before_asks_the_policy_once() -> None:
     verifier = Verifier.for_clients(trust=TrustStore(anchors=[root.certificate]), policy=counting)
     assert [verifier.decide(chain).verdict.name for _ in answers] == ["PERMIT", "DENY"]
     assert asked == [True, True]
+
+
+def test_a_denial_on_a_path_that_was_kept_first_looks_at_the_other_paths() -> None:
+    """A path that was admitted and kept does not speak for others that are possible: a refusal asks them too."""
+    old, new = CertificateAuthority("old"), CertificateAuthority("new")
+    issuing = old.intermediate("issuing")
+    leaf = issuing.issue_client("frodo")
+    chain = [leaf.der, issuing.der, new.cross_sign(issuing).der]
+    wanted: list[str] = []
+
+    @policies.predicate("acme.anchored", identifies=True)
+    def anchored(evidence: Evidence) -> bool:
+        wanted.append(evidence.path.anchor.sha256)
+        return len(wanted) == 1 or evidence.path.anchor.sha256 != wanted[0]
+
+    store = TrustStore(anchors=[old.certificate, new.certificate])
+    verifier = Verifier.for_clients(trust=store, policy=anchored)
+    first, second = (verifier.verify(chain).path.anchor.sha256 for _ in range(2))
+    assert first == wanted[0] != second

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Generic, Self, TypeVar, overload
+from typing import Any, Generic, TypeVar, cast
 
 T = TypeVar("T")
 
@@ -19,13 +19,12 @@ class lazy(Generic[T]):  # noqa: N801 - used as a decorator, like property
         self.name: str = function.__name__
         self.__doc__ = function.__doc__
 
-    @overload
-    def __get__(self, instance: None, owner: type) -> Self: ...
-    @overload
-    def __get__(self, instance: object, owner: type) -> T: ...
-    def __get__(self, instance: object | None, owner: type) -> Self | T:
-        """Return the value; the next read finds it in the instance and does not come here."""
+    def __get__(self, instance: object | None, owner: type) -> T:
+        """Return the value; the next read finds it in the instance and does not come here.
+
+        On the class itself it is the descriptor, as for ``property``; no type says so, since nobody reads it there.
+        """
         if instance is None:
-            return self
+            return cast("T", self)
         value = instance.__dict__[self.name] = self.function(instance)
         return value
