@@ -89,9 +89,7 @@ class SPKIPin(_Pin):
     @classmethod
     def of(cls, *certificates: CertificateInput) -> Self:
         """Return a policy that pins the key of each of *certificates* (PEM or DER bytes, or parsed)."""
-        found = [one for value in certificates for one in certificates_of(value, f"{cls.__name__}.of")]
-        _require_peers(found, f"{cls.__name__}.of")
-        return cls(*(certificate.spki_sha256 for certificate in found))
+        return cls(*(certificate.spki_sha256 for certificate in _peers_of(certificates, f"{cls.__name__}.of")))
 
     @classmethod
     def from_file(cls, path: PathInput) -> Self:
@@ -118,6 +116,13 @@ class SPKIPin(_Pin):
     def evaluate(self, evidence: Evidence) -> Decision:
         """Return whether the end entity's key is pinned."""
         return self._compare(evidence.path.end_entity.spki_sha256, "the peer's key")
+
+
+def _peers_of(values: Sequence[CertificateInput], what: str) -> list[ParsedCertificate]:
+    """Return the certificates in *values*, which must all be peers' own."""
+    found = [one for value in values for one in certificates_of(value, what)]
+    _require_peers(found, what)
+    return found
 
 
 def _require_peers(certificates: Sequence[ParsedCertificate], what: str) -> None:
@@ -171,9 +176,7 @@ class CertificatePin(_Pin):
     @classmethod
     def of(cls, *certificates: CertificateInput) -> Self:
         """Return a policy that pins each of *certificates* (PEM or DER bytes, or parsed)."""
-        found = [one for value in certificates for one in certificates_of(value, f"{cls.__name__}.of")]
-        _require_peers(found, f"{cls.__name__}.of")
-        return cls(*(certificate.sha256 for certificate in found))
+        return cls(*(certificate.sha256 for certificate in _peers_of(certificates, f"{cls.__name__}.of")))
 
     @classmethod
     def from_file(cls, path: PathInput) -> Self:
