@@ -18,7 +18,11 @@ import cryptography
 
 from bench._harness import HEADER, Row, Scale
 
-GROUPS = ("verify", "against", "lists", "imports", "hostile", "handshakes", "first_handshake", "servers")
+GROUPS = (
+    *("verify", "against", "forwarded", "lists", "tenants", "ocsp", "crls"),
+    *("revocation_against", "revocation_live"),
+    *("imports", "hostile", "handshakes", "first_handshake", "servers"),
+)
 
 
 def _rows(group: str, scale: Scale) -> Iterator[Row]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -72,6 +73,7 @@ def test_possession_is_none_unless_somebody_saw_it() -> None:
         (["text"], "text where bytes belong"),
         (None, "a NoneType is not a certificate chain"),
         (7, "a int is not a certificate chain"),
+        (Path("chain.pem"), r"Path is not a certificate chain: give its content, path.read_bytes\(\)"),
         ([7], "a int is not a certificate chain"),
         ([[LEAF.der]], "a sequence inside the sequence"),
         ([DERS], "a sequence inside the sequence"),
@@ -165,3 +167,23 @@ def test_a_certificate_of_cryptography_keeps_its_bytes() -> None:
     """DER goes in and comes out without being encoded again, a non-canonical key included."""
     issued = broken("compressed-point", ROOT)
     assert PresentedChain.parse(x509.load_der_x509_certificate(issued.der)).ders == (issued.der,)
+
+
+def test_a_chain_limit_below_that_of_one_certificate_holds() -> None:
+    """Size and number are looked at together first, which passes nothing that is outside one of the limits."""
+    for limits in (
+        Limits(certificate_bytes=100, chain_bytes=50), Limits(certificate_bytes=50, chain_bytes=100),
+        Limits(certificates=1), Limits(),
+    ):  # fmt: skip
+        for sizes in ((40,), (50,), (51,), (40, 40), (50, 50), (51, 50), (100,), (101,), (20, 20, 10), (1,) * 7):
+            chain = PresentedChain(tuple(bytes([number]) * size for number, size in enumerate(sizes)))
+            if (
+                len(sizes) <= limits.certificates
+                and max(sizes) <= limits.certificate_bytes
+                and sum(sizes) <= limits.chain_bytes
+            ):
+                assert PresentedChain.parse(chain, limits=limits) is chain
+                continue
+            assert not limits.surely_hold(chain.ders)
+            with pytest.raises(MalformedEvidence, match="at most"):
+                PresentedChain.parse(chain, limits=limits)

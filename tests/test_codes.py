@@ -48,7 +48,7 @@ def test_every_row_is_well_formed(code: str) -> None:
     assert row.meaning
     assert not row.meaning.endswith(".")
     outcome = row.outcome
-    assert outcome.http_status in {200, 400, 401, 403, 421, 431, 503}
+    assert outcome.http_status in {200, 400, 401, 403, 421, 425, 431, 503}
     assert re.fullmatch(r"[A-Z_]+", outcome.grpc_status)
     assert re.fullmatch(r"[a-z_]*", outcome.tls_alert)
     assert (outcome.http_status == 200) == (outcome is PERMITTED)

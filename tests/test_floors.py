@@ -43,7 +43,15 @@ FLAT = frozenset({"forwarded", "integrations", "policies"})
 
 PURE_FLOORS = frozenset({0, 1, 2, 3})
 PURE_PACKAGES = frozenset({"forwarded", "revocation"})
-EDGES: frozenset[str] = frozenset({"revocation._seen"})
+EDGES: frozenset[str] = frozenset(
+    {
+        *("revocation._crl_files", "revocation._seen"),
+        *("revocation._cache", "revocation._cache_connection", "revocation._cache_redis"),
+        *("revocation._background", "revocation._breaker", "revocation._crl_course", "revocation._crls"),
+        *("revocation._desk", "revocation._ocsp_course", "revocation._shelf", "revocation._steps", "revocation._visit"),
+        *("revocation._http", "revocation._http_response", "revocation._httpx", "revocation._lookups"),
+    }
+)
 """Modules of the pure packages that hold their network code or their locks."""
 
 OUTSIDE = frozenset({"asyncio", "http", "logging", "socket", "ssl", "subprocess", "threading", "urllib"})

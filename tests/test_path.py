@@ -13,7 +13,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, NameOID
 
-from mtlspolicy import _path, _path_links
+from mtlspolicy import _path_engines, _path_links
 from mtlspolicy._certificate import ParsedCertificate, issued_by
 from mtlspolicy._chain import DEFAULT_LIMITS, Limits
 from mtlspolicy._path import CertificationPath, PathProfile, Purpose, Refusal, Rules, validate_paths
@@ -461,7 +461,7 @@ def test_the_worst_chain_within_the_limits_costs_a_bounded_number_of_verificatio
         return failure(candidate, **given)
 
     monkeypatch.setattr(_path_links, "issued_by", counted)
-    monkeypatch.setattr(_path, "failure", counting)
+    monkeypatch.setattr(_path_engines, "failure", counting)
     found = _validate(*ders, store=store)
     assert len(found) <= DEFAULT_LIMITS.paths + 1, name
     anchors = {one.der for one in store.anchors}
@@ -484,7 +484,7 @@ def test_names_are_counted_before_any_signature_is_verified(monkeypatch: pytest.
     def never(*_: Any, **__: Any) -> str:
         raise AssertionError("a signature was verified")
 
-    monkeypatch.setattr(_path, "failure", never)
+    monkeypatch.setattr(_path_engines, "failure", never)
     hand = HandMade.of(ROOT.issue_client("client").certificate)
     for entry in (der.implicit(2, b"a.test"), der.implicit(2, b""), der.implicit(8, b"\x2a\x03")):
         data = hand.setting(ExtensionOID.SUBJECT_ALTERNATIVE_NAME, der.sequence(entry * 129)).signed_by(ROOT.key)

@@ -50,7 +50,7 @@ def _broken(name: str, **given: Any) -> Refusal:
         ("intermediate-with-server-eku", ["may not issue for clients: its extKeyUsage lacks it"]),
         ("impostor-issuer", ["the signature of CN=client does not verify with the key of CN=root"]),
         ("outside-name-constraints", ["a CA of the path has nameConstraints: "]),
-        ("unknown-critical-extension", ["CN=client has the critical extension 2.25."]),
+        ("unknown-critical-extension", ["CN=client has the critical extension 2.999."]),
         ("rsa-1024", ["an RSA key of 1024 bits; at least 2048; issue it again with a stronger key"]),
         ("issuer-rsa-1024", ["the CA ", "an RSA key of 1024 bits", "its key must be replaced"]),
         ("negative-serial", ["is not positive or exceeds 20 octets", "issue it again"]),
@@ -130,6 +130,14 @@ def test_a_self_signed_certificate_is_told_of_registration() -> None:
     assert refusal.code == "path.untrusted-self-signed"
     assert "TrustStore(peers=[...]) and PathProfile.DIRECT" in refusal.detail
     assert _refusal(broken("leaf-signing-leaf", ROOT).der).code == "path.no-issuer"
+
+
+def test_an_anchor_as_a_peer() -> None:
+    """A self-signed CA certificate that a program serves itself with: the store knows it, and it is no end entity."""
+    refusal = _refusal(ROOT.der)
+    assert refusal.code == "path.untrusted-self-signed"
+    for part in ("CN=root is itself a trust anchor", "CA:FALSE"):
+        assert part in refusal.detail
 
 
 def test_an_unregistered_certificate_is_told_with_its_digest() -> None:

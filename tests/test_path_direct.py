@@ -7,6 +7,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID
 
 from mtlspolicy._certificate import ParsedCertificate
@@ -16,11 +18,12 @@ from mtlspolicy._path_direct import direct_refusal
 from mtlspolicy._trust import TrustStore
 from mtlspolicy.testing import CertificateAuthority, IssuedCertificate, broken, malleated_twin
 from mtlspolicy.testing import _der_writer as der
-from mtlspolicy.testing._hand_made import V1, HandMade
+from mtlspolicy.testing._hand_made import V1, HandMade, assemble
 
 NOW = datetime.now(UTC)
 ROOT = CertificateAuthority("root")
 CLIENTS = Rules(PathProfile.DIRECT, Purpose.CLIENT, DEFAULT_LIMITS)
+MD5_RSA = "1.2.840.113549.1.1.4"
 SERVERS = Rules(PathProfile.DIRECT, Purpose.SERVER, DEFAULT_LIMITS)
 
 
@@ -157,6 +160,25 @@ def test_any_signature_algorithm_that_verifies_is_accepted(key: str) -> None:
 def test_a_signature_that_does_not_verify_is_refused(name: str) -> None:
     """The anchor's key must verify the signature, by an algorithm that is accepted; SHA-1 is not."""
     assert _code(broken(name, ROOT).der, store=TrustStore(anchors=[ROOT.der])) == "path.signature"
+
+
+@pytest.mark.parametrize(
+    ("digest", "oid"),
+    [(hashes.SHA256(), "1.2.840.113549.1.1.11"), (hashes.SHA1(), "1.2.840.113549.1.1.5"), (hashes.MD5(), MD5_RSA)],  # noqa: S303 - weak on purpose
+    ids=["sha256", "sha1", "md5"],
+)
+def test_sha1_and_md5_are_refused_by_the_verification_itself(digest: hashes.HashAlgorithm, oid: str) -> None:
+    """RULES 13: an RSA anchor's signature over SHA-1 or MD5 is right and counts for nothing, v1 and v3."""
+    root = CertificateAuthority("rsa root", key="rsa-2048")
+    assert isinstance(root.key, rsa.RSAPrivateKey)
+    hand = HandMade.of(root.issue_client("client").certificate)
+    algorithm = der.sequence(der.object_identifier(oid), der.null())
+    for one in (hand, replace(hand, version=V1, extensions=())):
+        tbs = one.to_be_signed(algorithm)
+        signature = root.key.sign(tbs, padding.PKCS1v15(), digest)
+        root.key.public_key().verify(signature, tbs, padding.PKCS1v15(), digest)  # raises where it is not right
+        code = _code(assemble(tbs, algorithm, signature), store=TrustStore(anchors=[root.der]))
+        assert code == ("valid" if digest.name == "sha256" else "path.signature")
 
 
 def test_an_expired_anchor_issues_nothing() -> None:

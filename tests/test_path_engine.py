@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any, NoReturn
 
 import pytest
@@ -164,3 +164,72 @@ def test_a_nul_in_a_dns_name_passes_the_verifier() -> None:
     san = der.sequence(der.implicit(2, b"good.test\0.evil.test"))
     data = hand.setting(ExtensionOID.SUBJECT_ALTERNATIVE_NAME, san).signed_by(ISSUING.key)
     assert _failure(data, ISSUING.der, ROOT.der) is None
+
+
+def _in_two_ways(monkeypatch: pytest.MonkeyPatch, *ders: bytes, **rules: Any) -> tuple[str | None, str | None]:
+    """Return the answer as it comes, and with the library's rules on keyUsage and extKeyUsage replaced by ours."""
+    first = _failure(*ders, **rules)
+    with monkeypatch.context() as patched:
+        patched.setattr(_path_engine, "_is_usual", lambda *_: False)
+        return first, _failure(*ders, **rules)
+
+
+@pytest.mark.parametrize("purpose", list(Purpose))
+@pytest.mark.parametrize("name", sorted(BROKEN))
+def test_the_rules_that_are_left_in_place_say_the_same_as_ours(
+    name: str, purpose: Purpose, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether keyUsage and extKeyUsage are held by the library or by our callbacks changes no answer."""
+    issued = broken(name, ROOT)
+    first, second = _in_two_ways(monkeypatch, issued.der, *issued.issuers_der, issued.root_der, purpose=purpose)
+    assert (first is None) is (second is None)
+
+
+CLIENT, SERVER, ANY = "1.3.6.1.5.5.7.3.2", "1.3.6.1.5.5.7.3.1", "2.5.29.37.0"
+USAGES: tuple[tuple[str, ...], ...] = ((), (CLIENT,), (SERVER,), (ANY,), (SERVER, CLIENT))
+"""Purposes of an extKeyUsage; none: there is no such extension."""
+
+
+def _with_usage(certificate: x509.Certificate, purposes: tuple[str, ...], *, critical: bool) -> HandMade:
+    hand = HandMade.of(certificate)
+    if not purposes:
+        return hand.without(ExtensionOID.EXTENDED_KEY_USAGE)
+    usage = x509.ExtendedKeyUsage(map(x509.ObjectIdentifier, purposes))
+    return hand.setting(ExtensionOID.EXTENDED_KEY_USAGE, usage.public_bytes(), critical=critical)
+
+
+@pytest.mark.parametrize("critical", [False, True])
+@pytest.mark.parametrize("above", USAGES)
+@pytest.mark.parametrize("below", USAGES)
+def test_extended_key_usage_has_one_answer_whoever_holds_it(
+    below: tuple[str, ...], above: tuple[str, ...], *, critical: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The purpose, where there are any; anyExtendedKeyUsage counts for a CA and not for the end entity."""
+    ca = _with_usage(ISSUING.certificate, above, critical=critical).signed_by(ROOT.key)
+    leaf = _with_usage(LEAF.certificate, below, critical=critical).signed_by(ISSUING.key)
+    expected = (not below or CLIENT in below) and (not above or CLIENT in above or ANY in above)
+    first, second = _in_two_ways(monkeypatch, leaf, ca, ROOT.der)
+    assert (first is None, second is None) == (expected, expected)
+
+
+def test_a_ca_that_may_not_sign_is_refused_beside_one_without_key_usage(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Attack: the anchor lacks keyUsage, so that our rule stands in for the library's, which must hold as well."""
+    usage = x509.KeyUsage(*([True] + [False] * 8)).public_bytes()  # digitalSignature alone
+    ca = HandMade.of(ISSUING.certificate).setting(ExtensionOID.KEY_USAGE, usage, critical=True).signed_by(ROOT.key)
+    root = HandMade.of(ROOT.certificate).without(ExtensionOID.KEY_USAGE).signed_by(ROOT.key)
+    good = _in_two_ways(monkeypatch, LEAF.der, ISSUING.der, root)
+    assert good == (None, None)
+    assert None not in _in_two_ways(monkeypatch, LEAF.der, ca, root)
+
+
+def test_one_anchor_serves_all_rules_at_once() -> None:
+    """What is kept for an anchor is kept for each profile, purpose and set of rules by itself."""
+    memo: dict[bytes, Any] = {}
+    chain = (LEAF.der, ISSUING.der, ROOT.der)
+    for _ in range(2):
+        for profile in (PathProfile.PRIVATE_PKI, PathProfile.WEBPKI):
+            assert _failure(*chain, memo=memo, profile=profile) is None
+            assert _failure(*chain, memo=memo, profile=profile, purpose=Purpose.SERVER) is not None
+    assert len(memo[ROOT.der]) == 4
+    behind = datetime.fromtimestamp(NOW.timestamp(), timezone(timedelta(hours=-11)))
+    assert _failure(*chain, memo=memo, at=behind) is None, "the same moment, told in another zone"

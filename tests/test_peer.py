@@ -16,7 +16,7 @@ from mtlspolicy import policies
 from mtlspolicy._chain import Possession, PresentedChain
 from mtlspolicy._decision import Decision, Verdict
 from mtlspolicy._evidence import Connection, Evidence, Fact, Facts, Need
-from mtlspolicy._peer import VerifiedPeer, admit
+from mtlspolicy._peer import VerifiedPeer, admit, locate
 from mtlspolicy._policy import Policy
 from mtlspolicy._trust import TrustStore
 from mtlspolicy._verifier import Verifier
@@ -41,7 +41,8 @@ def _peer(
 ) -> VerifiedPeer:
     verifier = Verifier.for_clients(trust=given.pop("trust", TRUST), policy=policies.Anyone())
     chain = PresentedChain((leaf.der, *leaf.issuers_der), possession)
-    return verifier.verify(chain, at=at, connection=CONNECTION, **given)
+    given.setdefault("connection", CONNECTION)
+    return verifier.verify(chain, at=at, **given)
 
 
 class Recording(Policy):
@@ -159,6 +160,33 @@ def test_a_peer_does_not_change() -> None:
         with pytest.raises(AttributeError, match=f"cannot delete '{name}'"):
             delattr(peer, name)
     assert peer.decision
+
+
+@pytest.mark.parametrize("first", ["evidence", "connection"])
+def test_an_admitted_peer_is_given_no_other_address_or_facts(first: str) -> None:
+    """What the peer was admitted on is read only, in whatever order one gets at it: require() asks about it again."""
+    peer = _peer()
+    inner: Any = getattr(peer, first)
+    connection: Any = inner.connection if first == "evidence" else inner
+    before = repr(connection)
+    for target, names in ((peer.evidence, Evidence.__slots__), (connection, Connection.__slots__)):
+        for name in (*names, "extra", "__class__"):
+            with pytest.raises(AttributeError, match=f"cannot set '{name}'"):
+                setattr(target, name, None)
+            with pytest.raises(AttributeError, match=f"cannot delete '{name}'"):
+                delattr(target, name)
+    assert repr(connection) == before
+    assert peer.connection is connection
+    assert isinstance(peer.evidence, Evidence)
+    assert isinstance(connection, Connection)
+
+
+def test_an_address_that_is_learnt_later_is_written_once() -> None:
+    """An edge may fill in an address that was not known, and not change one."""
+    peer = _peer(connection=Connection(tls_version="TLSv1.3"))
+    locate(peer.connection, "192.0.2.7")
+    locate(peer.connection, "198.51.100.1")
+    assert repr(peer.connection) == "Connection(tls_version='TLSv1.3', transport_address='192.0.2.7')"
 
 
 @pytest.mark.parametrize("verdict", [Verdict.DENY, Verdict.INDETERMINATE])

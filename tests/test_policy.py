@@ -177,13 +177,17 @@ def test_the_three_answers() -> None:
 
 
 def test_built_in_decisions_are_kept_with_the_path() -> None:
-    """A clause that reads the path alone is asked once; keeping ends at a limit, and the answer stays the same."""
+    """A policy that reads the path alone is asked once; keeping ends at a limit, and the answer stays the same."""
     presented = evidence("frodo")
     presented.kept = {}
     policy = policies.CommonName("frodo") & policies.KeyStrength()
     first = decide(policy, presented)
     assert decide(policy, presented) is first
-    assert {id(entry[0]) for entry in presented.kept.values()} == {id(policy), *map(id, policy.clauses)}
+    assert {id(entry[0]) for entry in presented.kept.values()} == {id(policy)}, "nobody asks for its clauses again"
+    presented.kept = {}
+    mixed = policy & policies.predicate("acme.live")(lambda _: True)
+    assert decide(mixed, presented) is not decide(mixed, presented)
+    assert {id(entry[0]) for entry in presented.kept.values()} == set(map(id, policy.clauses)), "all but the live one"
     full = evidence("frodo")
     full.kept = dict.fromkeys(range(-256, 0), (None, None))
     assert decide(policy, full) is not decide(policy, full)
@@ -239,7 +243,7 @@ def test_the_clauses_at_the_bottom() -> None:
         (policies.CommonName, r"AllOf takes policies, not CommonName: write CommonName\(...\)"),
         (lambda _: True, r"not function: lift a function with @policies.predicate\('area.fact'\)"),
         (True, "not bool"),
-        (None, "not NoneType"),
+        (None, "needs a policy that says which peers are meant"),
     ],
 )
 def test_what_is_no_policy_is_refused(value: Any, message: str) -> None:

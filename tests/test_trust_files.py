@@ -63,7 +63,7 @@ def test_a_roll_over_certificate_is_not_promoted_to_an_anchor() -> None:
     [
         (b"", "trust.no-certificate", "the PEM data holds no PEM certificate"),
         (b"see -----BEGIN CERTIFICATE-----\n", "trust.no-certificate", "the PEM data holds no certificate"),
-        (b"no certificate in here\n", "trust.no-certificate", "holds no PEM certificate$"),
+        (b"no certificate in here\n", "trust.no-certificate", "holds no PEM certificate: one begins with"),
         (ROOT.der, "trust.no-certificate", "it looks like DER: convert it with 'openssl x509 -inform der"),
         (ROOT.pem + LEAF.key_pem, "trust.private-key", "holds a private key: .* treat it as lost"),
         (ROOT.pem + LEAF.encrypted_key_pem(b"x"), "trust.private-key", "holds a private key"),

@@ -682,17 +682,17 @@ def test_threads_share_a_verifier() -> None:
 @pytest.mark.parametrize(
     ("given", "says"),
     [
-        ({"policy": None}, "takes policies, not NoneType"),
+        ({"policy": None}, "needs a policy that says"),
         ({"policy": "frodo"}, "takes policies, not str"),
         ({"policy": policies.Anyone}, r"write Anyone\(...\)"),
-        ({"policy": lambda: None}, "the source of the policy takes policies, not NoneType"),
+        ({"policy": lambda: None}, "the source of the policy needs a policy that says"),
         ({"policy": lambda: 1 / 0}, "the source of the policy failed: ZeroDivisionError"),
         ({"trust": None}, "trust is NoneType: give a TrustStore"),
         ({"trust": "ca.pem"}, "trust is str: give a TrustStore"),
         ({"trust": lambda: None}, "trust is NoneType"),
         ({"trust": lambda: 1 / 0}, "the source of the trust store failed: ZeroDivisionError"),
         ({"profile": "PRIVATE_PKI"}, "profile='PRIVATE_PKI': use PathProfile.PRIVATE_PKI"),
-        ({"path_engine": "openssl"}, "path_engine='openssl': this version has cryptography"),
+        ({"path_engine": "boring"}, "path_engine='boring': use one of cryptography, openssl"),
         ({"trust": TrustStore(peers=[LEAF.der])}, "a store of registered peers needs profile=PathProfile.DIRECT"),
     ],
 )
@@ -705,7 +705,7 @@ def test_a_verifier_that_can_never_be_right_is_refused(given: dict[str, Any], sa
 def test_a_verifier_for_clients_without_a_policy_admits_nobody() -> None:
     """`for_clients` refuses it; should one be made all the same, its every decision is INDETERMINATE."""
     rules = Rules(PathProfile.PRIVATE_PKI, Purpose.CLIENT, Limits())
-    bare = Verifier(trust=STORE, policy=None, rules=rules, expected=(), path_engine="cryptography")
+    bare = Verifier(trust=STORE, policy=None, rules=rules, expected=())
     decision = bare.decide(LEAF.chain_pem)
     assert (decision.verdict, decision.code) == (Verdict.INDETERMINATE, "policy.error")
 
@@ -881,3 +881,13 @@ def test_a_denial_on_a_path_that_was_kept_first_looks_at_the_other_paths() -> No
     verifier = Verifier.for_clients(trust=store, policy=anchored)
     first, second = (verifier.verify(chain).path.anchor.sha256 for _ in range(2))
     assert first == wanted[0] != second
+
+
+def test_a_server_verifier_without_a_policy_takes_its_store_from_a_source() -> None:
+    """The identity alone decides, under the store that the source returns at that moment."""
+    current = [TrustStore(anchors=[ROOT.certificate])]
+    verifier = Verifier.for_servers(trust=lambda: current[0], expected="server.test")
+    server = ISSUING.issue_server("server.test").chain_pem
+    assert verifier.decide(server)
+    current[0] = TrustStore(anchors=[CertificateAuthority("another root").certificate])
+    assert not verifier.decide(server)

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from mtlspolicy import policies
+from mtlspolicy import PathProfile, policies
 from mtlspolicy._decision import Decision
 from mtlspolicy._evidence import Evidence
 from mtlspolicy._policy import Policy
@@ -53,6 +53,9 @@ class OwnIdentifying(Own):
         ~policies.SerialNumbers(issuer=ROOT.certificate, serials={0x51}),
         ~policies.CommonName("x"),
         policies.PeerAddress("0.0.0.0/0"),
+        policies.ClientAddress("0.0.0.0/0"),
+        policies.NotRevoked(),
+        policies.PolicyOID("1.2.3"),
         policies.Blocked(ROOT.certificate, [0x51]),
         policies.IssuerPin(ROOT.certificate, where="path"),
         policies.IssuerPin(ROOT.certificate, where="anchor"),
@@ -180,6 +183,14 @@ def test_references_are_read_from_every_form() -> None:
         given: Any = wrong
         with pytest.raises(ConfigurationError, match="expected="):
             references_of(given)
+
+
+def test_public_cas_certify_no_underscore() -> None:
+    """With WEBPKI a name that no public CA certifies is refused when it is expected; private ones have such names."""
+    with pytest.raises(ConfigurationError, match="no name with an underscore"):
+        references_of("a_b.test", PathProfile.WEBPKI)
+    assert references_of("a_b.test", PathProfile.PRIVATE_PKI)[0].value == "a_b.test"
+    assert references_of("spiffe://a.test/b_c", PathProfile.WEBPKI)[0].kind == "uri"
 
 
 def test_the_text_of_an_error_can_always_be_had() -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from mtlspolicy._version import __version__
 
 if TYPE_CHECKING:
-    from mtlspolicy import policies, revocation, testing, tls
+    from mtlspolicy import forwarded, oauth, policies, revocation, tenants, testing, tls
     from mtlspolicy._chain import Limits, Possession, PresentedChain
     from mtlspolicy._decision import Decision, Verdict
     from mtlspolicy._evidence import Connection, Evidence, Fact, Facts, Need, RevocationStatus
@@ -67,8 +67,11 @@ __all__ = [
     "VerifiedPeer",
     "Verifier",
     "__version__",
+    "forwarded",
+    "oauth",
     "policies",
     "revocation",
+    "tenants",
     "testing",
     "tls",
 ]
@@ -106,7 +109,7 @@ _HOMES: Final = dict.fromkeys(_ERRORS, "errors") | {
     "VerifiedPeer": "_peer",
     "Verifier": "_verifier",
 }
-_PACKAGES: Final = frozenset({"policies", "revocation", "testing", "tls"})
+_PACKAGES: Final = frozenset({"forwarded", "oauth", "policies", "revocation", "tenants", "testing", "tls"})
 
 
 def __getattr__(name: str) -> Any:

@@ -10,12 +10,13 @@ import warnings
 from collections.abc import Callable
 from datetime import datetime
 from functools import cache
+from operator import attrgetter, methodcaller
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 
-from mtlspolicy._der import Layout, certificate_layout
+from mtlspolicy._der import KeyForm, Layout, certificate_layout, key_form
 from mtlspolicy._identifiers import SUBJECT_ALT_NAME, PresentedIdentifiers
 from mtlspolicy._lazy import lazy
 from mtlspolicy._names import DistinguishedName
@@ -26,11 +27,13 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
     from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-_P256: Final = bytes.fromhex("3059301306072a8648ce3d020106082a8648ce3d03010703420004")
-"""SubjectPublicKeyInfo of a P-256 key with a named curve, up to the uncompressed point (RFC 5480, section 2)."""
-
 _T = TypeVar("_T")
 _Extension = TypeVar("_Extension", bound=x509.ExtensionType)
+
+_not_before: Final[Callable[[x509.Certificate], datetime]] = attrgetter("not_valid_before_utc")
+_not_after: Final[Callable[[x509.Certificate], datetime]] = attrgetter("not_valid_after_utc")
+_public_key: Final[Callable[[x509.Certificate], CertificatePublicKeyTypes]] = methodcaller("public_key")
+"""A getter written in C is a call less of Python's than a function."""
 
 PARSER_ERRORS: Final = (
     ValueError,
@@ -108,7 +111,13 @@ class ParsedCertificate:
     @lazy
     def layout(self) -> Layout:
         """Parts of the certificate as they stand in its bytes."""
-        return certificate_layout(self.der)
+        layout = certificate_layout(self.der)
+        held = self.__dict__  # what is asked for next, always
+        held["serial_number"] = int.from_bytes(layout.serial, "big", signed=True)
+        values = {kind: value for kind, _, value in layout.extensions}
+        if len(values) == len(layout.extensions):
+            held["_extension_values"] = values
+        return layout
 
     @lazy
     def sha256(self) -> str:
@@ -123,15 +132,28 @@ class ParsedCertificate:
     @lazy
     def public_key(self) -> CertificatePublicKeyTypes:
         """The subject's public key."""
-        return self._read("the public key", lambda certificate: certificate.public_key())
+        return self._read("the public key", _public_key)
 
     @lazy
     def key_sha256(self) -> str:
         """SHA-256 of the public key in its one canonical encoding, lower-case hex: equal for equal public numbers."""
+        if self.key_canonical:
+            return self.spki_sha256
+        return hashlib.sha256(self.public_key.public_bytes(*_canonical())).hexdigest()
+
+    @lazy
+    def key_canonical(self) -> bool:
+        """Whether the public key, which is read for this, stands in the certificate in its one canonical encoding."""
+        form = self.key_form
+        if form is not None and form.rsa_bits:
+            return True  # any number is a modulus to its parser
         key = self.public_key
-        if self.layout.spki.startswith(_P256) and len(self.layout.spki) == len(_P256) + 64:
-            return self.spki_sha256  # the one encoding of its point already
-        return hashlib.sha256(key.public_bytes(*_canonical())).hexdigest()
+        return form is not None or key.public_bytes(*_canonical()) == self.layout.spki
+
+    @lazy
+    def key_form(self) -> KeyForm | None:
+        """The usual form that the key has, by its bytes alone, or ``None`` for every other key and encoding."""
+        return key_form(self.layout.spki)
 
     @lazy
     def subject(self) -> DistinguishedName:
@@ -163,22 +185,24 @@ class ParsedCertificate:
     @lazy
     def serial_number(self) -> int:
         """The serial number; may be negative or out of range, see RFC 5280, section 4.1.2.2."""
-        return int.from_bytes(self.layout.serial, "big", signed=True)
+        self.layout  # noqa: B018 - writes it
+        number: int = self.__dict__["serial_number"]
+        return number
 
     @lazy
     def not_before(self) -> datetime:
         """Start of the validity, aware, UTC."""
-        return self._read("notBefore", lambda certificate: certificate.not_valid_before_utc)
+        return self._read("notBefore", _not_before)
 
     @lazy
     def not_after(self) -> datetime:
         """End of the validity, aware, UTC; the last second is valid."""
-        return self._read("notAfter", lambda certificate: certificate.not_valid_after_utc)
+        return self._read("notAfter", _not_after)
 
     @lazy
     def names(self) -> PresentedIdentifiers:
         """Every name of the subject."""
-        return PresentedIdentifiers.read(self.subject, self.extension_value(SUBJECT_ALT_NAME))
+        return PresentedIdentifiers.read(self.subject, self._extension_values.get(SUBJECT_ALT_NAME))
 
     @lazy
     def common_name(self) -> str | None:
@@ -207,9 +231,9 @@ class ParsedCertificate:
 
     @lazy
     def _extension_values(self) -> dict[str, bytes]:
-        values = {kind: value for kind, _, value in self.layout.extensions}
-        if len(values) != len(self.layout.extensions):
-            kinds = [kind for kind, _, _ in self.layout.extensions]
+        kinds = [kind for kind, _, _ in self.layout.extensions]
+        values: dict[str, bytes] | None = self.__dict__.get("_extension_values")  # written with the layout
+        if values is None:
             twice = next(kind for kind in kinds if kinds.count(kind) > 1)
             name = "subjectAltName" if twice == SUBJECT_ALT_NAME else twice
             raise MalformedEvidence(f"{self} has two {name} extensions")
@@ -220,10 +244,10 @@ class ParsedCertificate:
         """The nameConstraints of a CA (RFC 5280, section 4.2.1.10), or ``None``."""
         return self.extension(x509.NameConstraints)
 
-    @property
+    @lazy
     def critical(self) -> frozenset[str]:
         """Dotted OIDs of the extensions that are marked critical."""
-        return frozenset(oid for oid, critical, _ in self.layout.extensions if critical)
+        return frozenset([oid for oid, critical, _ in self.layout.extensions if critical])
 
 
 @cache

@@ -58,8 +58,14 @@ class Limits:
             if isinstance(value, bool) or not isinstance(value, int) or value < least:
                 raise ConfigurationError(f"Limits({name}={value!r}): a whole number, at least {least}")
 
+    def surely_hold(self, ders: tuple[bytes, ...]) -> bool:
+        """Return whether *ders* are within all limits on size and number by their sum alone; false: look closer."""
+        return 0 < len(ders) <= self.certificates and self.chain_bytes >= sum(map(len, ders)) <= self.certificate_bytes
+
 
 DEFAULT_LIMITS: Final = Limits()
+
+_BYTES: Final = (bytes, bytearray, memoryview)
 
 ChainInput: TypeAlias = "PresentedChain | bytes | x509.Certificate | Sequence[bytes | x509.Certificate]"
 """PEM or DER bytes, `cryptography` certificates, or a `PresentedChain`; the end entity comes first."""
@@ -93,10 +99,10 @@ class PresentedChain:
             MalformedEvidence: No certificate, something else among the PEM blocks, or outside the limits
                 (``chain.too-large``).
         """
-        if not isinstance(data, PresentedChain):
-            data = cls(tuple(dict.fromkeys(_split(data))), possession)
-        _hold_limits(data.ders, limits)
-        return data
+        chain = data if isinstance(data, PresentedChain) else cls(tuple(dict.fromkeys(_split(data))), possession)
+        if not limits.surely_hold(chain.ders):
+            _hold_limits(chain.ders, limits)
+        return chain
 
     @property
     def end_entity(self) -> ParsedCertificate:
@@ -126,7 +132,7 @@ def _hold_limits(ders: tuple[bytes, ...], limits: Limits) -> None:
 
 
 def _split(data: bytes | x509.Certificate | Iterable[bytes | x509.Certificate]) -> Iterable[bytes]:
-    if isinstance(data, bytes | bytearray | memoryview):
+    if isinstance(data, _BYTES):
         data = bytes(data)
         return certificate_blocks(data) if looks_like_pem(data) else (data,)
     if isinstance(data, x509.Certificate):
@@ -138,11 +144,12 @@ def _split(data: bytes | x509.Certificate | Iterable[bytes | x509.Certificate]) 
     try:
         parts = list(data)
     except TypeError:
-        raise MalformedEvidence(f"a {type(data).__name__} is not a certificate chain") from None
+        hint = ": give its content, path.read_bytes()" if hasattr(data, "__fspath__") else ""
+        raise MalformedEvidence(f"a {type(data).__name__} is not a certificate chain{hint}") from None
     found: list[bytes] = []
     for part in parts:
-        if type(part) is bytes and not looks_like_pem(part):
-            found.append(part)
+        if type(part) is bytes and (part.startswith(b"\x30\x82") or not looks_like_pem(part)):
+            found.append(part)  # of more than 255 bytes and DER, as certificates are: see looks_like_pem
         elif isinstance(part, list | tuple):
             raise MalformedEvidence("a sequence inside the sequence of certificates")
         else:

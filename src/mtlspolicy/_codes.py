@@ -5,48 +5,28 @@ A code is ``area.fact``. Codes of users' own policies are not in the table and g
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import MappingProxyType
-from typing import Final, NamedTuple
+from typing import Final
 
-NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
-RETRY_AFTER: Final[Mapping[str, str]] = MappingProxyType({"Retry-After": "5"})
-
-
-class Outcome(NamedTuple):
-    """What each protocol is told about one kind of refusal.
-
-    ``http_headers`` has text values; ``tls_alert`` is the name from RFC 8446, section 6.2.
-    """
-
-    name: str
-    http_status: int
-    grpc_status: str
-    tls_alert: str
-    retryable: bool = False
-    http_headers: Mapping[str, str] = NO_HEADERS
-
-
-NO_CERTIFICATE = Outcome("no certificate", 403, "UNAUTHENTICATED", "certificate_required")
-UNKNOWN_CA = Outcome("path not valid", 403, "UNAUTHENTICATED", "unknown_ca")
-BAD_CERTIFICATE = Outcome("path not valid", 403, "UNAUTHENTICATED", "bad_certificate")
-EXPIRED = Outcome("path not valid", 403, "UNAUTHENTICATED", "certificate_expired")
-DENIED = Outcome("policy denies", 403, "PERMISSION_DENIED", "access_denied")
-REVOKED = Outcome("revoked", 403, "PERMISSION_DENIED", "certificate_revoked")
-UNAVAILABLE = Outcome(
-    "indeterminate, fact missing", 503, "UNAVAILABLE", "internal_error", retryable=True, http_headers=RETRY_AFTER
+from mtlspolicy._codes_forwarded import FORWARDED_CODES
+from mtlspolicy._codes_oauth import OAUTH_CODES
+from mtlspolicy._codes_outcomes import (
+    BAD_CERTIFICATE,
+    DENIED,
+    EXPIRED,
+    INDETERMINATE,
+    MISDIRECTED,
+    NO_CERTIFICATE,
+    NO_HEADERS,
+    PERMITTED,
+    REVOKED,
+    UNAVAILABLE,
+    UNKNOWN_CA,
+    Code,
+    Outcome,
 )
-INDETERMINATE = Outcome("indeterminate otherwise", 403, "PERMISSION_DENIED", "access_denied")
-MISDIRECTED = Outcome("SNI and authority differ", 421, "PERMISSION_DENIED", "access_denied")
-PERMITTED = Outcome("permitted", 200, "OK", "")
+from mtlspolicy._codes_revocation import REVOCATION_CODES
 
-
-class Code(NamedTuple):
-    """One row of the table: what the code states, and the outcome it leads to where it decides."""
-
-    meaning: str
-    outcome: Outcome
-
+__all__ = ["CODES", "INDETERMINATE", "NO_HEADERS", "PERMITTED", "UNAVAILABLE", "Code", "Outcome", "outcome_of"]
 
 CODES: Final[dict[str, Code]] = {
     # path: the chain and its validation
@@ -80,6 +60,7 @@ CODES: Final[dict[str, Code]] = {
     "serial.out-of-range": Code("a serial number that is not positive or longer than 20 octets", BAD_CERTIFICATE),
     # trust
     "trust.unavailable": Code("the current trust store or policy could not be had", INDETERMINATE),
+    "trust.stale": Code("the trust store could not be read for longer than its last content counts", UNAVAILABLE),
     "resumption.no-path": Code("a resumed session left the end entity alone, and no path leads from it", UNKNOWN_CA),
     # policy: the algebra
     "policy.all": Code("every clause permits", PERMITTED),
@@ -152,6 +133,7 @@ CODES: Final[dict[str, Code]] = {
     "tls.peer-changed": Code("the peer's certificate is no longer the one that was decided on", DENIED),
     "tls.not-ours": Code("the connection is none of a context with a verifier", INDETERMINATE),
     "tls.plaintext-before": Code("bytes from before TLS wait to be read as if they came through it", INDETERMINATE),
+    "tls.no-decision": Code("the handshake ended without a decision on the peer it ended with", INDETERMINATE),
     "tls.interrupted": Code("the decision was interrupted before it was made", INDETERMINATE),
     "tls.peer-gone": Code("the other end went away during the handshake", INDETERMINATE),
     "tls.handshake-timeout": Code("the handshake took longer than it may", INDETERMINATE),
@@ -186,52 +168,9 @@ CODES: Final[dict[str, Code]] = {
     "gate.timeout": Code("the facts did not arrive while the connection was held", UNAVAILABLE),
     "gate.full": Code("more connections are held than are allowed", UNAVAILABLE),
     "gate.interrupted": Code("the decision ended without an answer while the connection was held", INDETERMINATE),
-    # ocsp
-    "ocsp.good": Code("every certificate asked about is good", PERMITTED),
-    "ocsp.soft": Code("there is no answer to rely on, and the rule is soft: admitted without", PERMITTED),
-    "ocsp.revoked": Code("a certificate of the path is revoked", REVOKED),
-    "ocsp.unknown": Code("the responder does not know the certificate", INDETERMINATE),
-    "ocsp.contradictory": Code("a response says different things of one certificate", INDETERMINATE),
-    "ocsp.not-an-answer": Code("the source returned something that is no answer about revocation", INDETERMINATE),
-    "ocsp.unavailable": Code("there is no answer to rely on", UNAVAILABLE),
-    "ocsp.absent": Code("no response about the certificate is at hand", UNAVAILABLE),
-    "ocsp.too-large": Code("a response longer, or with more certificates, than the limits", UNAVAILABLE),
-    "ocsp.malformed": Code("bytes that are not an OCSP response", UNAVAILABLE),
-    "ocsp.malformed-request": Code("the responder answers malformedRequest", UNAVAILABLE),
-    "ocsp.internal-error": Code("the responder answers internalError", UNAVAILABLE),
-    "ocsp.try-later": Code("the responder answers tryLater", UNAVAILABLE),
-    "ocsp.signature-required": Code("the responder answers sigRequired", UNAVAILABLE),
-    "ocsp.unauthorized": Code("the responder answers unauthorized", UNAVAILABLE),
-    "ocsp.other-certificate": Code("the response is about another certificate", UNAVAILABLE),
-    "ocsp.cert-id-algorithm": Code("the CertID uses a digest that was not asked for", UNAVAILABLE),
-    "ocsp.responder-unknown": Code("the responder is neither the issuer nor one that is at hand", UNAVAILABLE),
-    "ocsp.responder-validity": Code("the responder's certificate is not valid at the time", UNAVAILABLE),
-    "ocsp.responder-weak-key": Code("the responder's key is too weak", UNAVAILABLE),
-    "ocsp.delegate-issuer": Code("the responder's certificate comes from another issuer", UNAVAILABLE),
-    "ocsp.delegate-purpose": Code("the responder's certificate is not for OCSP", UNAVAILABLE),
-    "ocsp.delegate-key-usage": Code("the responder's certificate is not for signatures", UNAVAILABLE),
-    "ocsp.delegate-critical-extension": Code(
-        "the responder's certificate has a critical extension that is not understood", UNAVAILABLE
-    ),
-    "ocsp.delegate-revocation": Code("the responder may itself be revoked: no id-pkix-ocsp-nocheck", UNAVAILABLE),
-    "ocsp.delegate-is-subject": Code("the certificate vouches for itself", UNAVAILABLE),
-    "ocsp.signature": Code("the response's signature does not verify", UNAVAILABLE),
-    "ocsp.signature-algorithm": Code("a signature algorithm that is not accepted", UNAVAILABLE),
-    "ocsp.sha1": Code("signed with SHA-1, which the rule does not allow", UNAVAILABLE),
-    "ocsp.critical-extension": Code("the response has a critical extension that is not understood", UNAVAILABLE),
-    "ocsp.nonce-missing": Code("the response lacks the nonce that the rule requires", UNAVAILABLE),
-    "ocsp.nonce-length": Code("a nonce of a length that RFC 9654 does not allow", UNAVAILABLE),
-    "ocsp.nonce-differs": Code("the nonce is not the one that was sent", UNAVAILABLE),
-    "ocsp.not-yet-valid": Code("thisUpdate is still to come", UNAVAILABLE),
-    "ocsp.produced-in-future": Code("producedAt is still to come", UNAVAILABLE),
-    "ocsp.dates": Code("the dates of the response contradict each other", UNAVAILABLE),
-    "ocsp.expired": Code("nextUpdate is over", UNAVAILABLE),
-    "ocsp.too-old": Code("thisUpdate is older than the rule allows", UNAVAILABLE),
-    "ocsp.rollback": Code("an answer older than one that was seen before", UNAVAILABLE),
-    "revocation.no-rev-avail": Code("the CA states that it publishes no revocation for it (RFC 9608)", PERMITTED),
-    "revocation.no-rev-avail-misused": Code("noRevAvail where RFC 9608 does not allow it", INDETERMINATE),
-    "revocation.short-lived": Code("the certificate lives too briefly for revocation to matter", PERMITTED),
-    "revocation.not-applicable": Code("the peer is itself the trust anchor, which nobody revokes", INDETERMINATE),
+    **REVOCATION_CODES,
+    **FORWARDED_CODES,
+    **OAUTH_CODES,
     # peer
     "peer.no-possession": Code("nobody proved possession of the certificate's key", DENIED),
 }

@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from mtlspolicy._codes import outcome_of
-from mtlspolicy._decision import Decision, Verdict, name_of
+from mtlspolicy._decision import Decision, Verdict, decision_of, name_of
 from mtlspolicy._evidence import Evidence, Need
 from mtlspolicy._path_value import CertificationPath
-from mtlspolicy._policy import Policy, decide, require_policy
+from mtlspolicy._policy import Policy, decide_each, require_policy
 from mtlspolicy._text import quoted
 from mtlspolicy.errors import ConfigurationError
 
 __all__ = ["AllOf", "AnyOf", "AtLeast", "Named", "Not"]
 
+_PERMIT: Final = Verdict.PERMIT
+_DENY: Final = Verdict.DENY
 MAX_DEPTH = 32
 MAX_CLAUSES = 1000
 
@@ -98,7 +100,7 @@ class _Combination(Policy):
         return self.clauses
 
     def _answer(self, verdict: Verdict, code: str, detail: str, children: tuple[Decision, ...]) -> Decision:
-        return Decision(verdict, code, detail, clause=self, children=children)
+        return decision_of(verdict, code, detail, self, children)
 
 
 class AllOf(_Combination):
@@ -120,11 +122,13 @@ class AllOf(_Combination):
 
     def evaluate(self, evidence: Evidence) -> Decision:
         """Return the conjunction of the clauses' answers."""
-        answers = tuple([decide(clause, evidence) for clause in self.clauses])
-        verdicts = [answer.verdict for answer in answers]
-        verdict = Verdict.DENY if Verdict.DENY in verdicts else Verdict.INDETERMINATE
-        if verdict not in verdicts:
-            return self._answer(Verdict.PERMIT, "policy.all", "", answers)
+        answers = decide_each(self.clauses, evidence, keep=not self._path_only)
+        verdict = _PERMIT
+        for answer in answers:
+            if answer.verdict is not _PERMIT and verdict is not _DENY:
+                verdict = answer.verdict
+        if verdict is _PERMIT:
+            return decision_of(_PERMIT, "policy.all", "", self, answers)
         # an obstacle that no fact can clear decides whether trying again is worth it
         return self._answer(verdict, _code(answers, verdict, prefer_retryable=False), "", answers)
 
@@ -148,7 +152,7 @@ class AnyOf(_Combination):
 
     def evaluate(self, evidence: Evidence) -> Decision:
         """Return the disjunction of the clauses' answers."""
-        answers = tuple([decide(clause, evidence) for clause in self.clauses])
+        answers = decide_each(self.clauses, evidence, keep=not self._path_only)
         verdicts = [answer.verdict for answer in answers]
         if Verdict.PERMIT in verdicts:
             return self._answer(Verdict.PERMIT, "policy.any", "", answers)
@@ -190,7 +194,7 @@ class AtLeast(_Combination):
 
     def evaluate(self, evidence: Evidence) -> Decision:
         """Return whether enough clauses permit, or still can."""
-        answers = tuple([decide(clause, evidence) for clause in self.clauses])
+        answers = decide_each(self.clauses, evidence, keep=not self._path_only)
         permits = sum(1 for answer in answers if answer)
         open_ = sum(1 for answer in answers if answer.verdict is Verdict.INDETERMINATE)
         if permits >= self.count:
@@ -228,7 +232,7 @@ class Not(_Combination):
 
     def evaluate(self, evidence: Evidence) -> Decision:
         """Return the opposite of the clause's answer."""
-        answer = decide(self.clauses[0], evidence)
+        (answer,) = decide_each(self.clauses, evidence, keep=not self._path_only)
         if answer.verdict is Verdict.INDETERMINATE:
             return self._answer(Verdict.INDETERMINATE, answer.code, "", (answer,))
         if answer:
@@ -263,7 +267,7 @@ class Named(_Combination):
 
     def evaluate(self, evidence: Evidence) -> Decision:
         """Return the clause's answer, labelled."""
-        answer = decide(self.clauses[0], evidence)
+        (answer,) = decide_each(self.clauses, evidence, keep=not self._path_only)
         return answer.relabelled(self, self.label)
 
 

@@ -148,7 +148,7 @@ class Connection:
 
     def __repr__(self) -> str:
         known = ", ".join(
-            f"{name}={getattr(self, name)!r}" for name in self.__slots__ if getattr(self, name) is not None
+            f"{name}={getattr(self, name)!r}" for name in Connection.__slots__ if getattr(self, name) is not None
         )
         return f"Connection({known})"
 
@@ -176,9 +176,11 @@ class Evidence:
         connection: What is known of the connection.
         possession: Who saw the peer prove that it holds the key.
         dialed: The name that the connection was opened to; ``None`` where that is not known (always on servers).
+        historical: Whether *at* was given by the caller of `Verifier.decide` or `Verifier.verify`, as for the past; an
+            edge never gives one.
     """
 
-    __slots__ = ("at", "connection", "dialed", "facts", "kept", "path", "possession")
+    __slots__ = ("at", "connection", "dialed", "facts", "historical", "kept", "path", "possession")
 
     def __init__(  # noqa: PLR0913 - one slot each
         self,
@@ -190,6 +192,7 @@ class Evidence:
         possession: Possession = Possession.NONE,
         dialed: str | None = None,
         kept: dict[int, Any] | None = None,
+        historical: bool = False,
     ) -> None:
         self.path: CertificationPath = path
         self.at: datetime = at
@@ -197,6 +200,7 @@ class Evidence:
         self.connection: Connection = connection
         self.possession: Possession = possession
         self.dialed: str | None = dialed
+        self.historical: bool = historical
         self.kept: dict[int, Any] | None = kept
         """Decisions that are kept with the path; the verifier's own, not for policies."""
 

@@ -26,6 +26,7 @@ def explain(decision: Decision) -> str:
     else:
         lines += _lines(decision, 1)
     if context is not None:
+        lines += [f"  trust: generation {escape(context.generation)}"] if context.generation else []
         lines += [f"  note: {escape(note)}" for note in context.notes]
     return "\n".join(lines)
 
@@ -72,5 +73,7 @@ def as_dict(decision: Decision) -> dict[str, Any]:
         row["profile"] = context.profile
         row["path_engine"] = context.path_engine
         row["trust"] = context.trust
+        if context.generation:
+            row["generation"] = escape(context.generation)
         row["notes"] = [escape(note) for note in context.notes]
     return row

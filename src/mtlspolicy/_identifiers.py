@@ -62,19 +62,27 @@ class PresentedIdentifiers:
                 _read_general_names(san, found, addresses, unreadable)
             except MalformedEvidence:
                 unreadable |= {EMAIL, DNS, URI, IP}
-        names = subject.values(COMMON_NAME)
-        common_names = tuple([name for name in names if name is not None])
-        if len(common_names) != len(names):
-            unreadable.add("common-name")
-        texts = [value for rdn in subject.rdns for _, value in rdn if value is not None]
-        texts += [text for entries in found.values() for text in entries]
+        common_names: list[str] = []
+        subject_emails: list[str] = []
+        texts: list[str] = []
+        for kind, value in subject.attributes:
+            if value is None:
+                if kind == COMMON_NAME:
+                    unreadable.add("common-name")
+                continue
+            texts.append(value)
+            if kind == COMMON_NAME:
+                common_names.append(value)
+            elif kind == EMAIL_ADDRESS:
+                subject_emails.append(value)
+        texts += [*found[EMAIL], *found[DNS], *found[URI]]
         return cls(
-            common_names=common_names,
+            common_names=tuple(common_names),
             dns_names=tuple(found[DNS]),
             ip_addresses=tuple(addresses),
             emails=tuple(found[EMAIL]),
             uris=tuple(found[URI]),
-            subject_emails=tuple([value for value in subject.values(EMAIL_ADDRESS) if value is not None]),
+            subject_emails=tuple(subject_emails),
             has_san=san is not None,
             unreadable=frozenset(unreadable),
             hostile=None if "".join(texts).isprintable() else next(filter(is_hostile, texts), None),

@@ -5,9 +5,8 @@ Every step that can fail ends in a decision that is no PERMIT.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, Final, NamedTuple
 
 from mtlspolicy._chain import PresentedChain
 from mtlspolicy._decision import Context, Decision, Verdict
@@ -18,7 +17,7 @@ from mtlspolicy._path_cache import Entry, Key, PathCache
 from mtlspolicy._peer import VerifiedPeer, admit
 from mtlspolicy._policy import Policy, decide
 from mtlspolicy._trust import TrustStore
-from mtlspolicy._verifier_rules import notes_on, text_of
+from mtlspolicy._verifier_rules import no_trust, notes_on, text_of
 from mtlspolicy.errors import (
     MalformedEvidence,
     MTLSPolicyError,
@@ -34,6 +33,10 @@ NO_CERTIFICATE = Refusal(
     "path.no-certificate",
     "the peer presented no certificate: configure its client certificate and key (curl: --cert, --key)",
 )
+_PERMIT: Final = Verdict.PERMIT
+_new: Final = object.__new__
+_ASKED: Final = 0
+"""Where the policy stands among the decisions that are kept with a path: no object has this identity."""
 NOTES = 64
 """Policies whose notes one store remembers."""
 
@@ -81,19 +84,35 @@ class Outcome:
         return (PolicyDenied if decision.verdict is Verdict.DENY else PolicyIndeterminate)(decision)
 
 
+class Snapshot:
+    """What a decision is made under, taken once: the current store and policy, or why they could not be had.
+
+    Where both are fixed one snapshot serves all decisions of a verifier.
+    """
+
+    __slots__ = ("failure", "generation", "notes", "policy", "store")
+
+    def __init__(self, store: TrustStore | None, policy: Policy | None, failure: MTLSPolicyError | None = None) -> None:
+        self.store: TrustStore | None = store
+        self.policy: Policy | None = policy
+        self.failure: MTLSPolicyError | None = failure
+        self.generation: str = getattr(store or failure, "generation", "")
+        self.notes: tuple[str, ...] | None = None
+        """Sentences about the set-up, written when they are first asked for."""
+
+
 class Judgement:
     """One peer under one snapshot. `outcome` may be asked again with more facts; `conclude` reports the last answer."""
 
     __slots__ = (
         "_cache",
-        "_failure",
         "_observer",
-        "_policy",
         "_settings",
-        "_store",
+        "_snapshot",
         "at",
         "connection",
         "dialed",
+        "historical",
         "presented",
     )
 
@@ -102,25 +121,19 @@ class Judgement:
         settings: Settings,
         cache: PathCache,
         observer: Observer | None,
+        snapshot: Snapshot,
         presented: PresentedChain | None,
         at: datetime,
     ) -> None:
         self._settings = settings
         self._cache = cache
         self._observer = observer
+        self._snapshot = snapshot
         self.presented: PresentedChain | None = presented
         self.at: datetime = at
         self.connection: Connection = UNKNOWN_CONNECTION
         self.dialed: str | None = None
-        self._store: TrustStore | None = None
-        self._policy: Policy | None = None
-        self._failure: MTLSPolicyError | None = None
-
-    def snapshot(self, store: TrustStore | None, policy: Policy | None, failure: MTLSPolicyError | None) -> None:
-        """Write what the decision is made under: the current store and policy, or why they could not be had."""
-        self._store = store
-        self._policy = policy
-        self._failure = failure
+        self.historical = False
 
     def conclude(self, outcome: Outcome) -> Outcome:
         """Report *outcome* as the answer that counts, to the observer if there is one; called once by an edge."""
@@ -134,77 +147,89 @@ class Judgement:
 
     def outcome(self, facts: Facts = Facts.NONE) -> Outcome:
         """Return the answer with *facts*. Never raises an `Exception`."""
-        if self._failure is not None or self._store is None:
-            detail = "no trust store" if self._failure is None else str(self._failure)
-            return self._refuse(Refusal("trust.unavailable", detail), Verdict.INDETERMINATE)
-        if self.presented is None:
+        snapshot = self._snapshot
+        if snapshot.failure is not None or snapshot.store is None:
+            return self._refuse(*no_trust(snapshot.failure))
+        presented, cache = self.presented, self._cache
+        if presented is None:
             return self._refuse(NO_CERTIFICATE)
         try:
-            return self._answer(self.presented, self._store, facts)
+            key = cache.key(snapshot.store.digest, presented.ders)
+            entry = cache.get(key)
+            if entry is not None and entry.valid_at(self.at):
+                outcome: Outcome | None = None
+                for path, kept in zip(entry.paths, entry.kept, strict=True):
+                    found = self._on_path(path, kept, presented, facts)
+                    if found.peer is not None:
+                        return found
+                    outcome = found if outcome is None else _better(outcome, found)
+                if outcome is not None and entry.complete:
+                    return outcome
+            return self._cold(presented, snapshot.store, facts, key)
         except Exception as error:  # noqa: BLE001 - total: an error of ours is not an admission either
             return self._refuse(Refusal("path.error", text_of(error)), Verdict.INDETERMINATE)
 
-    def _answer(self, presented: PresentedChain, store: TrustStore, facts: Facts) -> Outcome:
-        key = self._cache.key(store.digest, presented.ders)
-        entry = self._cache.get(key)
-        if entry is not None and entry.valid_at(self.at):
-            outcome = self._from_paths(zip(entry.paths, entry.kept, strict=True), presented, facts)
-            if outcome is not None and (entry.complete or outcome.peer is not None):
-                return outcome
-        return self._cold(presented, store, facts, key)
-
     def _cold(self, presented: PresentedChain, store: TrustStore, facts: Facts, key: Key) -> Outcome:
         refusals: list[Refusal] = []
-        seen: list[tuple[CertificationPath, dict[int, object]]] = []
-
-        def valid_paths() -> Iterator[tuple[CertificationPath, dict[int, object]]]:
-            for found in validate_paths(certificates, store, self._settings.rules, self.at):
-                if isinstance(found, Refusal):
-                    refusals.append(found)
-                else:
-                    seen.append((found, {}))
-                    yield seen[-1]
-            exhausted.append(True)
-
-        exhausted: list[bool] = []
+        paths: list[CertificationPath] = []
+        decisions: list[dict[int, Any]] = []
+        outcome: Outcome | None = None
         certificates = self._cache.parsed(presented.ders)
-        outcome = self._from_paths(valid_paths(), presented, facts)
-        if seen:
-            if self._cache.learn(certificates):
-                key = self._cache.key(store.digest, presented.ders)
-            codes = {refusal.code for refusal in refusals}
-            if "path.not-yet-valid" not in codes:  # of such a candidate nobody knows here when it becomes a path
-                since = self.at if "path.expired" in codes else None
-                complete = seen[0][0].alone or (bool(exhausted) and not refusals)
-                paths, decisions = zip(*seen, strict=True)
-                self._cache.put(key, Entry(paths, complete, decisions, since))
-        if outcome is None or (TOO_MANY in refusals and outcome.peer is None and not outcome.needs):
+        for found in validate_paths(certificates, store, self._settings.rules, self.at):
+            if isinstance(found, Refusal):
+                refusals.append(found)
+                continue
+            paths.append(found)
+            decisions.append({})
+            answer = self._on_path(found, decisions[-1], presented, facts)
+            outcome = answer if outcome is None or answer.peer is not None else _better(outcome, answer)
+            if outcome.peer is not None:
+                break
+        if outcome is None:
+            return self._refuse_path(refusals, presented)
+        if self._cache.learn(certificates):
+            key = self._cache.key(store.digest, presented.ders)
+        codes = {refusal.code for refusal in refusals} if refusals else ()
+        if "path.not-yet-valid" not in codes:  # of such a candidate nobody knows here when it becomes a path
+            since = self.at if "path.expired" in codes else None
+            complete = paths[0].alone or (outcome.peer is None and not refusals)
+            self._cache.put(key, Entry(tuple(paths), complete, tuple(decisions), since))
+        if TOO_MANY in refusals and outcome.peer is None and not outcome.needs:
             return self._refuse_path(refusals, presented)
         return outcome
 
-    def _from_paths(
-        self, paths: Iterator[tuple[CertificationPath, dict[int, object]]], presented: PresentedChain, facts: Facts
-    ) -> Outcome | None:
-        """Return the outcome of the whole policy on one path at a time: a PERMIT needs one path that permits."""
-        best: Outcome | None = None
-        needs: tuple[Need, ...] = ()
-        for path, kept in paths:
-            evidence = Evidence(
-                path, at=self.at, facts=facts, connection=self.connection, possession=presented.possession,
-                dialed=self.dialed, kept=kept,
-            )  # fmt: skip
-            decision = self._evaluate(evidence).within(self._context(path))
-            if decision.verdict is Verdict.PERMIT:
-                return Outcome(decision, admit(presented, evidence, decision), (), path_valid=True)
-            needs += decision.missing
-            if best is None or (best.decision.verdict is Verdict.DENY and decision.verdict is Verdict.INDETERMINATE):
-                best = Outcome(decision, None, (), path_valid=True)
-        if best is not None and needs:
-            best.needs = tuple(dict.fromkeys(needs))
-        return best
+    def _on_path(
+        self, path: CertificationPath, kept: dict[int, Any], presented: PresentedChain, facts: Facts
+    ) -> Outcome:
+        """Return the outcome of the whole policy on *path*, which is valid; *kept* are decisions kept with it."""
+        # Runs inside every handshake, where a call of a class costs a microsecond: objects are filled in by hand.
+        evidence = _new(Evidence)
+        evidence.path = path
+        evidence.at = self.at
+        evidence.facts = facts
+        evidence.connection = self.connection
+        evidence.possession = presented.possession
+        evidence.dialed = self.dialed
+        evidence.historical = self.historical
+        evidence.kept = kept
+        policy = self._snapshot.policy
+        if kept.setdefault(_ASKED, policy) is not policy:  # a live policy has changed: nobody asks for the others again
+            kept.clear()
+            kept[_ASKED] = policy
+        known = kept.get(id(policy)) if self._settings.identity is None else None
+        decision = known[1] if known is not None and known[0] is policy else self._evaluate(evidence)
+        decision = decision.relabelled(decision.clause, decision.label, self._context(path))
+        if decision.verdict is _PERMIT:
+            outcome = _new(Outcome)
+            outcome.decision = decision
+            outcome.peer = admit(presented, evidence, decision)
+            outcome.needs = ()
+            outcome.path_valid = True
+            return outcome
+        return Outcome(decision, None, decision.missing, path_valid=True)
 
     def _evaluate(self, evidence: Evidence) -> Decision:
-        identity, policy = self._settings.identity, self._policy
+        identity, policy = self._settings.identity, self._snapshot.policy
         if identity is None:
             if policy is None:
                 return Decision(Verdict.INDETERMINATE, "policy.error", "no policy", clause="verifier")
@@ -219,23 +244,27 @@ class Judgement:
         return Decision(decisive.verdict, decisive.code, "", clause="identity and policy", children=(first, second))
 
     def _context(self, path: CertificationPath | None) -> Context:
-        store = self._store
-        return Context(
-            at=self.at,
-            path=path,
-            profile=self._settings.rules.profile.value if path is None else path.profile,
-            path_engine=self._settings.path_engine,
-            trust="" if store is None else store.digest,
-            notes=() if store is None else self._notes(store),
-        )
+        store, notes = self._snapshot.store, self._snapshot.notes
+        context = _new(Context)  # by hand, as above
+        context.at = self.at
+        context._path = path
+        context.profile = self._settings.rules.profile.value if path is None else path.profile
+        context.path_engine = self._settings.path_engine
+        context.trust = "" if store is None else store.digest
+        context.generation = self._snapshot.generation
+        context.notes = self._notes(store) if notes is None else notes
+        return context
 
-    def _notes(self, store: TrustStore) -> tuple[str, ...]:
-        key = id(self._policy)
-        known = store.notes_memo.get(key)
-        if known is None or known[0] is not self._policy:
+    def _notes(self, store: TrustStore | None) -> tuple[str, ...]:
+        policy = self._snapshot.policy
+        if store is None:
+            return ()
+        known = store.notes_memo.get(id(policy))
+        if known is None or known[0] is not policy:
             if len(store.notes_memo) >= NOTES:
                 store.notes_memo.clear()  # one operation, whatever other threads do
-            known = store.notes_memo[key] = (self._policy, notes_on(self._policy, store))
+            known = store.notes_memo[id(policy)] = (policy, notes_on(policy, store))
+        self._snapshot.notes = known[1]
         return known[1]
 
     def _refuse(self, refusal: Refusal, verdict: Verdict = Verdict.DENY) -> Outcome:
@@ -254,4 +283,16 @@ class Judgement:
             )
         elif len(refusals) > 1:
             first = Refusal(first.code, f"{first.detail} (and {len(refusals) - 1} other candidate paths)")
+        elsewhere = getattr(self._snapshot.store, "elsewhere", None)
+        if elsewhere is not None:
+            known = self._cache.parsed(presented.ders)
+            first = elsewhere(first, known, rules=self._settings.rules, at=self.at) or first
         return self._refuse(first)
+
+
+def _better(first: Outcome, second: Outcome) -> Outcome:
+    """Return the outcome on two paths, neither of which permits: doubt rather than denial, and what both need."""
+    doubt = second.decision.verdict is Verdict.INDETERMINATE and first.decision.verdict is Verdict.DENY
+    better = second if doubt else first
+    better.needs = tuple(dict.fromkeys((*first.needs, *second.needs)))
+    return better

@@ -32,6 +32,9 @@ def weakness(
         curves: Accepted elliptic curves, by their SEC names.
     """
     try:
+        form = certificate.key_form
+        if form is not None and form.rsa_bits >= rsa_minimum:
+            return None  # all of it is known from the bytes, and nothing in them keeps it from being parsed
         key = certificate.public_key
     except MalformedEvidence as error:
         return str(error)

@@ -40,6 +40,7 @@ _ALIASES: Final = {
 _BY_NAME: Final = {short.lower(): oid for oid, short in SHORT_NAMES.items()} | _ALIASES
 _X520: Final = b"\x06\x03\x55\x04"
 """OBJECT IDENTIFIER of the arc 2.5.4, up to its last arc: the attribute types of ITU-T X.520."""
+_X520_NAMES: Final = tuple(f"2.5.4.{number}" for number in range(128))
 _DOTTED: Final = re.compile(r"(?:oid\.)?([0-2](?:\.(?:0|[1-9][0-9]*))+)", re.ASCII | re.IGNORECASE)
 _ENCODINGS: Final = {0x0C: "utf-8", 0x13: "ascii", 0x16: "ascii", 0x1E: "utf-16-be"}
 """UTF8String, PrintableString, IA5String, BMPString: the string types that are read; every other one is unreadable."""
@@ -91,7 +92,17 @@ class DistinguishedName:
         tag, start, end = element(der, 0, len(der))
         if tag != SEQUENCE or end != len(der):
             raise MalformedEvidence("a distinguished name that is no SEQUENCE, or something follows it")
-        return cls(tuple([_rdn(der, *item) for item in elements(der, start, end)]))
+        rdns: list[frozenset[Attribute]] = []
+        for tag, at, stop in elements(der, start, end):
+            # one attribute of the arc 2.5.4 and a value of less than 128 bytes, as nearly all: read in a few steps
+            size = stop - at - 9
+            if tag == SET and 0 <= size < 0x80 and der.startswith(_X520, at + 2) and der[at] == SEQUENCE:
+                number, kind, length = der[at + 6], der[at + 7], der[at + 8]
+                if number < 0x80 and kind & 0x1F != 0x1F and length == size and der[at + 1] == size + 7:
+                    rdns.append(frozenset(((_X520_NAMES[number], decode_string(kind, der[at + 9 : stop])),)))
+                    continue
+            rdns.append(_rdn(der, tag, at, stop))
+        return cls(tuple(rdns))
 
     @classmethod
     def parse(cls, text: str) -> DistinguishedName:
@@ -111,7 +122,12 @@ class DistinguishedName:
 
     def values(self, oid: str) -> tuple[str | None, ...]:
         """Return every value of the attribute type *oid*, most general first; ``None`` for one that cannot be read."""
-        return tuple([value for rdn in self.rdns for kind, value in _in_order(rdn) if kind == oid])
+        return tuple([value for kind, value in self.attributes if kind == oid])
+
+    @property
+    def attributes(self) -> list[Attribute]:
+        """Every attribute, most general first."""
+        return [attribute for rdn in self.rdns for attribute in _in_order(rdn)]
 
     def reversed(self) -> DistinguishedName:
         """Return the name with its RDNs the other way round."""
@@ -133,12 +149,6 @@ def _in_order(rdn: frozenset[Attribute]) -> Iterable[Attribute]:
 def _rdn(der: bytes, tag: int, start: int, end: int) -> frozenset[Attribute]:
     if tag != SET:
         raise MalformedEvidence("an RDN that is no SET")
-    # one attribute of the arc 2.5.4 and a value of less than 128 bytes, as nearly all: read in a few steps
-    size = end - start - 9
-    if 0 <= size < 0x80 and der[start] == SEQUENCE and der[start + 1] == size + 7 and der.startswith(_X520, start + 2):
-        number, kind, length = der[start + 6 : start + 9]
-        if number < 0x80 and kind & 0x1F != 0x1F and length == size:
-            return frozenset(((f"2.5.4.{number}", decode_string(kind, der[start + 9 : end])),))
     found: list[Attribute] = []
     for kind, at, stop in elements(der, start, end):
         fields = elements(der, at, stop)

@@ -15,7 +15,7 @@ from mtlspolicy._chain import Limits
 from mtlspolicy._constraints import subject_email_violation
 from mtlspolicy._path_diagnosis import diagnose, no_candidate
 from mtlspolicy._path_direct import direct_refusal
-from mtlspolicy._path_engine import failure
+from mtlspolicy._path_engines import path_engine_named
 from mtlspolicy._path_links import Links
 from mtlspolicy._path_rules import (
     Refusal,
@@ -25,6 +25,7 @@ from mtlspolicy._path_rules import (
     key_usage_refusal,
     malformed,
     serial_refusal,
+    unconstrained,
 )
 from mtlspolicy._path_search import Search, search
 from mtlspolicy._path_value import CertificationPath
@@ -40,14 +41,18 @@ TOO_MANY = Refusal(
 
 
 class Rules:
-    """What paths are validated under: profile, purpose and limits."""
+    """What paths are validated under: profile, purpose, limits and path engine."""
 
-    __slots__ = ("limits", "profile", "purpose")
+    __slots__ = ("failure", "limits", "path_engine", "profile", "purpose")
 
-    def __init__(self, profile: PathProfile, purpose: Purpose, limits: Limits) -> None:
+    def __init__(
+        self, profile: PathProfile, purpose: Purpose, limits: Limits, path_engine: str = "cryptography"
+    ) -> None:
         self.profile: PathProfile = profile
         self.purpose: Purpose = purpose
         self.limits: Limits = limits
+        self.path_engine: str = path_engine
+        self.failure = path_engine_named(path_engine, profile)
 
 
 def validate_paths(
@@ -73,10 +78,11 @@ def validate_paths(
     if not found.candidates:
         yield no_candidate(presented, store, found, rules.profile)
     links, alone = Links(), len(found.candidates) == 1 and not found.truncated
+    direct, name = rules.profile is PathProfile.DIRECT, rules.profile.value
     for number, candidate in enumerate(found.candidates):
-        path = CertificationPath(candidate, rules.profile.value, alone=alone)
+        path = CertificationPath(candidate, name, alone=alone)
         try:
-            refusal = _issuers_refusal(path, links if number and rules.profile is not PathProfile.DIRECT else None)
+            refusal = _issuers_refusal(path, links if number and not direct else None)
             refusal = refusal or _path_refusal(path, store, rules, at=at, links=links)
         except MalformedEvidence as error:
             refusal = malformed(error)
@@ -93,7 +99,7 @@ def warm_up(store: TrustStore, rules: Rules, at: datetime) -> None:
     for anchor in store.anchors[:1]:
         anchor.self_signed  # noqa: B018 - verifies a signature, the first of which loads the algorithm
         if rules.profile is not PathProfile.DIRECT:
-            failure((anchor, anchor), profile=rules.profile, purpose=rules.purpose, at=at, memo=store.engine_memo)
+            rules.failure((anchor, anchor), profile=rules.profile, purpose=rules.purpose, at=at, memo=store.engine_memo)
 
 
 def _before_search(presented: tuple[ParsedCertificate, ...], store: TrustStore, rules: Rules) -> Refusal | None:
@@ -136,10 +142,13 @@ def _path_refusal(
     candidate = path.certificates
     if rules.profile is PathProfile.DIRECT:
         return direct_refusal(candidate, purpose=rules.purpose, at=at)
-    refusal = comparisons_refusal(candidate)
-    if refusal is not None:
-        return refusal
-    text = failure(candidate, profile=rules.profile, purpose=rules.purpose, at=at, memo=store.engine_memo)
+    if unconstrained(candidate):
+        path.__dict__["name_constraints"] = ()  # so that nobody looks again
+    else:
+        refusal = comparisons_refusal(candidate)
+        if refusal is not None:
+            return refusal
+    text = rules.failure(candidate, profile=rules.profile, purpose=rules.purpose, at=at, memo=store.engine_memo)
     if text is not None:
         return diagnose(candidate, profile=rules.profile, purpose=rules.purpose, at=at, detail=text, links=links)
     if path.name_constraints:

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import hashlib
 from datetime import datetime
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from mtlspolicy._certificate import ParsedCertificate
 from mtlspolicy._keys import weakness
-from mtlspolicy._path_value import CertificationPath
+from mtlspolicy._path_value import REST_OF_SECOND, CertificationPath
 
 PRESENTATIONS: Final = 4
 """Chains that are kept for one end entity, so that a peer who varies what it sends along empties nobody else's
@@ -27,7 +27,7 @@ ISSUERS: Final = 256
 Key = tuple[str, tuple[int, ...], bytes]
 
 
-class Entry(NamedTuple):
+class Entry:
     """What is kept for one presented chain.
 
     Attributes:
@@ -38,19 +38,32 @@ class Entry(NamedTuple):
             before, that one may be a path too, and be tried first. ``None`` where there was none.
     """
 
-    paths: tuple[CertificationPath, ...]
-    complete: bool
-    kept: tuple[dict[int, Any], ...]
-    since: datetime | None = None
+    __slots__ = ("_first", "_last", "complete", "kept", "paths", "since")
+
+    def __init__(
+        self,
+        paths: tuple[CertificationPath, ...],
+        complete: bool,  # noqa: FBT001 - two sequences beside it
+        kept: tuple[dict[int, Any], ...],
+        since: datetime | None = None,
+    ) -> None:
+        self.paths: tuple[CertificationPath, ...] = paths
+        self.complete: bool = complete
+        self.kept: tuple[dict[int, Any], ...] = kept
+        self.since: datetime | None = since
+        self._first: datetime | None = None
+        self._last: datetime | None = None
 
     def valid_at(self, at: datetime) -> bool:
         """Return whether every path is inside its validity at the aware time *at*, and no other candidate can be."""
-        if self.since is not None and at < self.since:
-            return False
-        for path in self.paths:  # noqa: SIM110 - a generator costs more than the one comparison it usually makes
-            if not path.valid_at(at):
-                return False
-        return True
+        first, last = self._first, self._last
+        if first is None or last is None:  # for the first time: most peers come back, some never do
+            first = max([path.not_before for path in self.paths])
+            if self.since is not None and self.since > first:
+                first = self.since
+            last = min([path.not_after for path in self.paths]) + REST_OF_SECOND
+            self._last, self._first = last, first  # the one that is looked at first last, for other threads
+        return first <= at <= last
 
 
 class PathCache:

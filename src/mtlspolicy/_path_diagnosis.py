@@ -156,6 +156,12 @@ def no_candidate(
             "path.not-registered",
             f"{end_entity} (sha256 {end_entity.sha256}) is not one of the {len(store.peers)} registered certificates",
         )
+    if end_entity in store.anchors:
+        return Refusal(
+            "path.untrusted-self-signed",
+            f"{end_entity} is itself a trust anchor: an anchor issues the peer's certificate and is not one; have it "
+            "issue an end entity's certificate (basicConstraints CA:FALSE) for the peer",
+        )
     if end_entity.self_signed:
         return Refusal(
             "path.untrusted-self-signed",

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
-from functools import cache
 from typing import Any, Final
 
 from cryptography import x509
@@ -23,7 +22,6 @@ from cryptography.x509.verification import (
     VerificationError,
 )
 
-from mtlspolicy._certificate import ParsedCertificate
 from mtlspolicy._path_search import Candidate
 from mtlspolicy._profile import PathProfile, Purpose
 from mtlspolicy._text import escape
@@ -32,6 +30,8 @@ _PURPOSES: Final = {
     Purpose.CLIENT: ExtendedKeyUsageOID.CLIENT_AUTH,
     Purpose.SERVER: ExtendedKeyUsageOID.SERVER_AUTH,
 }
+_CLIENT: Final = Purpose.CLIENT
+_KEY_USAGE, _EXTENDED_KEY_USAGE = "2.5.29.15", "2.5.29.37"
 
 
 def failure(
@@ -47,7 +47,7 @@ def failure(
         memo: Where the store keeps the verifier's form of its anchors.
     """
     try:
-        verifier = _verifier(candidate[-1], profile=profile, purpose=purpose, at=at, memo=memo)
+        verifier = _verifier(candidate, profile=profile, purpose=purpose, at=at, memo=memo)
         certificates = [certificate.certificate for certificate in candidate]
         chain = verifier.verify(certificates[0], certificates[1:-1]).chain
     except VerificationError as error:
@@ -62,19 +62,41 @@ def failure(
 
 
 def _verifier(
-    anchor: ParsedCertificate, *, profile: PathProfile, purpose: Purpose, at: datetime, memo: dict[bytes, Any]
+    candidate: Candidate, *, profile: PathProfile, purpose: Purpose, at: datetime, memo: dict[bytes, Any]
 ) -> ClientVerifier:
     """Return a verifier for one call: it freezes its clock when it is built, so a kept one would accept the expired."""
-    store = memo.get(anchor.der)
-    if store is None:
-        store = memo[anchor.der] = Store([anchor.certificate])
-    builder = _builder(profile, purpose).store(store).time(at.astimezone(UTC).replace(tzinfo=None))
-    return builder.build_client_verifier()
+    usual = _is_usual(candidate, purpose)
+    der = candidate[-1].der
+    kept: tuple[tuple[PathProfile, Purpose, bool, PolicyBuilder], ...] = memo.get(der, ())
+    for known in kept:  # a handful at most, compared by identity: the hash of an enum is a function of Python's
+        if known[0] is profile and known[1] is purpose and known[2] is usual:
+            builder = known[3]
+            break
+    else:
+        builder = _builder(profile, purpose, usual=usual).store(Store([candidate[-1].certificate]))
+        memo[der] = (*kept, (profile, purpose, usual, builder))
+    time = at if at.tzinfo is UTC else at.astimezone(UTC)
+    return builder.time(time.replace(tzinfo=None)).build_client_verifier()
 
 
-@cache
-def _builder(profile: PathProfile, purpose: Purpose) -> PolicyBuilder:
+def _is_usual(candidate: Candidate, purpose: Purpose) -> bool:
+    """Return whether the library's own rules on keyUsage and extKeyUsage say the same of *candidate* as ours do.
+
+    They are for clients here, let no extKeyUsage be critical and want keyUsage in every CA. Where it is so anyway they
+    are left in place: they run without calling back, and a call back costs as much as parsing a certificate.
+    """
+    if purpose is not _CLIENT:
+        return False
+    for certificate in candidate:
+        if _EXTENDED_KEY_USAGE in certificate.critical:
+            return False
+    return None not in [certificate.extension_value(_KEY_USAGE) for certificate in candidate[1:]]
+
+
+def _builder(profile: PathProfile, purpose: Purpose, *, usual: bool) -> PolicyBuilder:
     """Return the rules. A client verifier serves for servers too: its extKeyUsage rule is replaced for both purposes.
+
+    *usual* leaves the library's rules on keyUsage and extKeyUsage as they come; see `_is_usual`.
 
     The server verifier of the library would insist on a DNS or IP name, which a SPIFFE identity is not; the name is
     decided by our own policy (RFC 9525).
@@ -88,17 +110,17 @@ def _builder(profile: PathProfile, purpose: Purpose) -> PolicyBuilder:
             end_entity = end_entity.may_be_present(x509.ExtendedKeyUsage, usage, _end_entity_usage(required))
             ca = ca.may_be_present(x509.ExtendedKeyUsage, usage, _ca_usage(required))
         return PolicyBuilder().extension_policies(ca_policy=ca, ee_policy=end_entity)
-    end_entity = (
-        end_entity.may_be_present(x509.SubjectAlternativeName, agnostic, None)
-        .may_be_present(x509.AuthorityKeyIdentifier, plain, None)
-        .may_be_present(x509.ExtendedKeyUsage, agnostic, _end_entity_usage(required))
+    end_entity = end_entity.may_be_present(x509.SubjectAlternativeName, agnostic, None).may_be_present(
+        x509.AuthorityKeyIdentifier, plain, None
     )
-    ca = (
-        ca.may_be_present(x509.AuthorityKeyIdentifier, plain, None)
-        .may_be_present(x509.SubjectKeyIdentifier, plain, None)
-        .may_be_present(x509.KeyUsage, agnostic, _may_sign_certificates)
-        .may_be_present(x509.ExtendedKeyUsage, agnostic, _ca_usage(required))
+    ca = ca.may_be_present(x509.AuthorityKeyIdentifier, plain, None).may_be_present(
+        x509.SubjectKeyIdentifier, plain, None
     )
+    if not usual:
+        end_entity = end_entity.may_be_present(x509.ExtendedKeyUsage, agnostic, _end_entity_usage(required))
+        ca = ca.may_be_present(x509.KeyUsage, agnostic, _may_sign_certificates).may_be_present(
+            x509.ExtendedKeyUsage, agnostic, _ca_usage(required)
+        )
     return PolicyBuilder().extension_policies(ca_policy=ca, ee_policy=end_entity)
 
 

@@ -25,6 +25,8 @@ _NAME_CONSTRAINTS = "2.5.29.30"
 _BIT_STRING = 0x03
 _SIGNS_OR_AGREES, _ENCIPHERS = 0x88, 0x20
 """Bits of keyUsage (RFC 5280, section 4.2.1.3): digitalSignature and keyAgreement, keyEncipherment."""
+_USUAL_KEY_USAGES: Final = (b"\x03\x02\x07\x80", b"\x03\x02\x05\xa0")
+"""DER of keyUsage with digitalSignature, alone and with keyEncipherment, which is enough for either purpose."""
 _DIRECTORY_NAME = 0xA4
 """Tag of the GeneralName that is a distinguished name (RFC 5280, section 4.2.1.6)."""
 
@@ -60,10 +62,14 @@ def end_entity_refusal(certificate: ParsedCertificate, limits: Limits) -> Refusa
         MalformedEvidence: Parts of it cannot be read.
     """
     names = certificate.names
-    alternative = _alternative_names(certificate)
-    if len(alternative) > limits.names:
-        return Refusal("chain.too-large", f"{len(alternative)} names in the subjectAltName; at most {limits.names}")
-    hostile = names.hostile or next(filter(None, map(_hostile_directory_name, alternative)), None)
+    hostile = names.hostile
+    san = certificate.extension_value(SUBJECT_ALT_NAME)
+    # An entry has two bytes at least, a directoryName its tag among them: most extensions need no second reading.
+    if san is not None and (names.unreadable or len(san) > 2 * limits.names or _DIRECTORY_NAME in san):
+        alternative = _alternative_names(certificate)
+        if len(alternative) > limits.names:
+            return Refusal("chain.too-large", f"{len(alternative)} names in the subjectAltName; at most {limits.names}")
+        hostile = hostile or next(filter(None, map(_hostile_directory_name, alternative)), None)
     if hostile is not None:
         return Refusal("name.hostile", f"the name {quoted(hostile)} holds control or format characters")
     weak = weakness(certificate)
@@ -82,7 +88,7 @@ def key_usage_refusal(certificate: ParsedCertificate, purpose: Purpose) -> Refus
         MalformedEvidence: It cannot be read.
     """
     value = certificate.extension_value(_KEY_USAGE)
-    if value is None:
+    if value is None or value in _USUAL_KEY_USAGES:
         return None
     tag, start, end = element(value, 0, len(value))
     if tag != _BIT_STRING or end - start < 1:
@@ -125,6 +131,18 @@ def comparisons_refusal(candidate: Sequence[ParsedCertificate]) -> Refusal | Non
         f"{names} names to be compared with {subtrees} name constraints; at most {COMPARISONS} comparisons are made: "
         "spread the names over several certificates",
     )
+
+
+def unconstrained(candidate: Sequence[ParsedCertificate]) -> bool:
+    """Return whether no CA of *candidate* has name constraints.
+
+    Raises:
+        MalformedEvidence: The extensions of one cannot be read.
+    """
+    for one in candidate[1:]:  # noqa: SIM110 - a generator costs more than what it goes through
+        if one.extension_value(_NAME_CONSTRAINTS) is not None:
+            return False
+    return True
 
 
 def issuer_refusal(certificate: ParsedCertificate) -> Refusal | None:

@@ -6,7 +6,6 @@ branch.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -47,32 +46,40 @@ class _Finder:
 
     def __init__(self, extra: tuple[ParsedCertificate, ...], store: TrustStore, longest: int) -> None:
         self.store = store
+        self.distrusting = bool(store.distrusted)
         self.longest = longest
         self.distrusted: ParsedCertificate | None = None
         self.too_long = False
+        self.found: list[Candidate] = []
         self.extra: dict[bytes, list[ParsedCertificate]] = {}
         # in the order of their digests: where the search ends early, what it found is not the peer's choice either
         for certificate in sorted(extra, key=lambda one: one.sha256) if len(extra) > 1 else extra:
             self.extra.setdefault(certificate.layout.subject, []).append(certificate)
 
-    def paths(self, start: Candidate) -> Iterator[Candidate]:
-        name = start[-1].layout.issuer
-        for anchor in self.store.anchors_named(name):
+    def look(self, start: Candidate) -> None:
+        """Write what leads from *start* to an anchor to `found`, until that is full."""
+        name, store = start[-1].layout.issuer, self.store
+        for anchor in store.anchors_named(name):
             if not _met(anchor, start) and self.allowed(anchor):
                 if len(start) + 1 > self.longest:
                     self.too_long = True
                 else:
-                    yield (*start, anchor)
-        for issuer in dict.fromkeys((*self.store.intermediates_named(name), *self.extra.get(name, ()))):
+                    self.found.append((*start, anchor))
+                    if len(self.found) > _FOUND_AT_MOST:
+                        return
+        issuers = (*store.intermediates_named(name), *self.extra.get(name, ()))
+        for issuer in dict.fromkeys(issuers) if len(issuers) > 1 else issuers:
             if _met(issuer, start) or not self.allowed(issuer):
                 continue
             if len(start) + 2 > self.longest:
                 self.too_long = True
                 continue
-            yield from self.paths((*start, issuer))
+            self.look((*start, issuer))
+            if len(self.found) > _FOUND_AT_MOST:
+                return
 
     def allowed(self, certificate: ParsedCertificate) -> bool:
-        if self.store.distrusts(certificate):
+        if self.distrusting and self.store.distrusts(certificate):
             self.distrusted = certificate
             return False
         return True
@@ -83,8 +90,11 @@ def _met(certificate: ParsedCertificate, start: Candidate) -> bool:
 
     So a root that the peer sent along stands below no anchor, and no other certificate of an anchor is its end entity.
     """
-    name, key = certificate.layout.subject, certificate.layout.spki
-    return any(name == one.layout.subject and key == one.layout.spki for one in start)
+    _, _, _, name, key, _ = certificate.layout
+    for one in start:  # noqa: SIM110 - a generator costs more than the comparison that it usually makes
+        if name == one.layout.subject and key == one.layout.spki:
+            return True
+    return False
 
 
 def search(presented: tuple[ParsedCertificate, ...], store: TrustStore, *, longest: int, most: int) -> Search:
@@ -103,11 +113,8 @@ def search(presented: tuple[ParsedCertificate, ...], store: TrustStore, *, longe
     finder = _Finder(tuple(extra), store, longest)
     if not finder.allowed(end_entity):
         return Search((), truncated=False, distrusted=end_entity, too_long=False)
-    found: list[Candidate] = []
-    for candidate in finder.paths((end_entity,)):
-        found.append(candidate)
-        if len(found) > _FOUND_AT_MOST:
-            break
+    finder.look((end_entity,))
+    found = finder.found
     if len(found) > 1:
         found.sort(key=_order)
     return Search(tuple(found[:most]), len(found) > most, finder.distrusted, finder.too_long)

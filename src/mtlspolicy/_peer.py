@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import TYPE_CHECKING, NoReturn, Self
+from typing import TYPE_CHECKING, Final, NoReturn, Self
 
 from mtlspolicy._chain import Possession, PresentedChain
 from mtlspolicy._decision import Context, Decision, Verdict
@@ -27,6 +27,38 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
+class _Settled:
+    """What an admitted peer shows is read and not written: a name or address that changes is nobody's any more."""
+
+    __slots__ = ()
+
+    def __setattr__(self, name: str, value: object) -> NoReturn:
+        raise AttributeError(f"this is what a peer was admitted on: cannot set {name!r}")
+
+    def __delattr__(self, name: str) -> NoReturn:
+        raise AttributeError(f"this is what a peer was admitted on: cannot delete {name!r}")
+
+
+class _SettledConnection(_Settled, Connection):
+    __slots__ = ()
+
+
+class _SettledEvidence(_Settled, Evidence):
+    __slots__ = ()
+
+
+_SLOT: Final = vars(Connection)["transport_address"]
+
+
+def locate(connection: Connection, address: str | None) -> None:
+    """Write the transport *address*, text, on a *connection* whose address is not known; for whoever holds the socket.
+
+    On asyncio and uvloop the address may become known after a peer was admitted, by a policy that does not ask for it.
+    """
+    if connection.transport_address is None:
+        _SLOT.__set__(connection, address)
+
+
 class VerifiedPeer:
     """A peer whose certification path is valid and whom the policy admitted.
 
@@ -34,12 +66,11 @@ class VerifiedPeer:
     process. Names come from a certificate; they are hostile text where they are printed.
     """
 
-    __slots__ = ("__dict__", "decision", "evidence", "presented")
+    __slots__ = ("__dict__", "_evidence", "decision", "presented")
 
     presented: PresentedChain
     """What the peer sent, and who saw it prove possession of the key."""
-    evidence: Evidence
-    """What the decision was made on."""
+    _evidence: Evidence
     decision: Decision
     """The decision that admitted it."""
 
@@ -65,23 +96,35 @@ class VerifiedPeer:
         return f"<VerifiedPeer {self.path.end_entity} possession={self.possession.value}>"
 
     @property
+    def evidence(self) -> Evidence:
+        """What the decision was made on, for reading."""
+        evidence = self._evidence
+        if type(evidence) is Evidence:
+            evidence.__class__ = _SettledEvidence  # here and not when admitting: most are never looked at
+        _ = self.connection
+        return evidence
+
+    @property
     def path(self) -> CertificationPath:
         """The validated path, end entity to anchor."""
-        return self.evidence.path
+        return self._evidence.path
 
     @property
     def possession(self) -> Possession:
         """Who saw the peer prove that it holds the key. `Possession.NONE` authenticates nobody."""
-        return self.evidence.possession
+        return self._evidence.possession
 
     @property
     def connection(self) -> Connection:
-        """What is known of the connection."""
-        return self.evidence.connection
+        """What is known of the connection, for reading."""
+        connection = self._evidence.connection
+        if type(connection) is Connection:
+            connection.__class__ = _SettledConnection
+        return connection
 
     @property
     def _end_entity(self) -> ParsedCertificate:
-        return self.evidence.path.end_entity
+        return self._evidence.path.end_entity
 
     @property
     def certificate(self) -> x509.Certificate:
@@ -170,11 +213,11 @@ class VerifiedPeer:
             ConfigurationError: *policy* is not a policy.
         """
         require_policy(policy, "decide")
-        known = self.evidence
-        at = now()
+        known = self._evidence
+        at, first = now(), self.decision.context
         context = Context(
-            at=at, path=known.path, profile=known.path.profile, path_engine="cryptography",
-            trust="" if self.decision.context is None else self.decision.context.trust,
+            at=at, path=known.path, profile=known.path.profile, path_engine="" if first is None else first.path_engine,
+            trust="" if first is None else first.trust,
         )  # fmt: skip
         if known.possession is Possession.NONE:
             detail = "nobody saw this peer prove that it holds the key: an offline certificate authenticates nobody"
@@ -215,6 +258,6 @@ def admit(presented: PresentedChain, evidence: Evidence, decision: Decision) -> 
     peer: VerifiedPeer = object.__new__(VerifiedPeer)
     write = object.__setattr__
     write(peer, "presented", presented)
-    write(peer, "evidence", evidence)
+    write(peer, "_evidence", evidence)
     write(peer, "decision", decision)
     return peer

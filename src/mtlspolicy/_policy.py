@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
+from typing import TYPE_CHECKING, Any, ClassVar, Final, NoReturn
 
-from mtlspolicy._decision import Decision, Verdict
+from mtlspolicy._decision import Decision, Verdict, decision_of
 from mtlspolicy._text import escape
 from mtlspolicy.errors import ConfigurationError
 
@@ -19,9 +19,11 @@ if TYPE_CHECKING:
     from mtlspolicy._evidence import Evidence, Need
     from mtlspolicy._path_value import CertificationPath
 
-__all__ = ["Policy", "decide"]
+__all__ = ["Policy", "decide", "decide_each"]
 
 _KEPT_LIMIT = 256
+_PERMIT: Final = Verdict.PERMIT  # an attribute of an enum is looked up by a function, before Python 3.12
+_DENY: Final = Verdict.DENY
 
 
 class Policy(abc.ABC):
@@ -65,11 +67,11 @@ class Policy(abc.ABC):
 
     def permit(self, code: str, detail: str = "") -> Decision:
         """Return a PERMIT of this policy, with a reason code ``area.fact`` and what was seen."""
-        return Decision(Verdict.PERMIT, code, detail, clause=self)
+        return decision_of(_PERMIT, code, detail, self)
 
     def deny(self, code: str, detail: str = "") -> Decision:
         """Return a DENY of this policy: all of the evidence was read and it speaks against the peer."""
-        return Decision(Verdict.DENY, code, detail, clause=self)
+        return decision_of(_DENY, code, detail, self)
 
     def indeterminate(self, code: str, detail: str = "", *, needs: tuple[Need, ...] = ()) -> Decision:
         """Return an INDETERMINATE of this policy: evidence is absent or ambiguous, and *needs* could mend it."""
@@ -115,22 +117,39 @@ def decide(policy: Policy, evidence: Evidence) -> Decision:
     A decision that the policy did not make itself is INDETERMINATE ``policy.bad-result``. A `BaseException` that is no
     `Exception` goes through; the edge refuses then.
     """
-    kept = evidence.kept if policy._reads_path_only else None
-    if kept is not None:
-        entry = kept.get(id(policy))
-        if entry is not None and entry[0] is policy:
-            decision: Decision = entry[1]
-            return decision
-    try:
-        decision = policy.evaluate(evidence)
-        sound = type(decision) is Decision and decision.clause is policy and type(decision.verdict) is Verdict
-    except Exception as error:  # noqa: BLE001 - whatever a policy raises, the answer is "not known"
-        return failed(policy, error)
-    if not sound:
-        return _bad_result(policy, decision)
-    if kept is not None and len(kept) < _KEPT_LIMIT:
-        kept[id(policy)] = (policy, decision)
-    return decision
+    return decide_each((policy,), evidence)[0]
+
+
+def decide_each(policies: tuple[Policy, ...], evidence: Evidence, *, keep: bool = True) -> tuple[Decision, ...]:
+    """Return the decision of each of *policies*, as `decide` makes it: in one call, since there are dozens of clauses.
+
+    Args:
+        policies: Who is asked.
+        evidence: What they are asked about.
+        keep: Whether decisions are looked for among those that are kept with the path, and kept there. False saves that
+            for the clauses below one whose own decision is kept: nobody will ask for theirs again.
+    """
+    kept = evidence.kept if keep else None
+    answers: list[Decision] = []
+    for policy in policies:
+        if kept is not None:
+            entry = kept.get(id(policy))  # there is one for a policy that reads the path only, and for no other
+            if entry is not None and entry[0] is policy:
+                answers.append(entry[1])
+                continue
+        try:
+            decision = policy.evaluate(evidence)
+            sound = type(decision) is Decision and decision.clause is policy and type(decision.verdict) is Verdict
+        except Exception as error:  # noqa: BLE001 - whatever a policy raises, the answer is "not known"
+            answers.append(failed(policy, error))
+            continue
+        if not sound:
+            answers.append(_bad_result(policy, decision))
+            continue
+        if kept is not None and len(kept) < _KEPT_LIMIT and policy._reads_path_only:
+            kept[id(policy)] = (policy, decision)
+        answers.append(decision)
+    return tuple(answers)
 
 
 def failed(policy: Policy, error: Exception) -> Decision:
@@ -165,6 +184,12 @@ def require_policy(value: object, where: str) -> Policy:
     """
     if isinstance(value, Policy):
         return value
+    if value is None:
+        raise ConfigurationError(
+            f"{where} needs a policy that says which peers are meant, such as policies.CommonName('frodo'); "
+            "policies.Anyone() is for every peer of a private CA",
+            code="config.no-policy",
+        )
     kind = value.__name__ if isinstance(value, type) else type(value).__name__
     hint = f"write {kind}(...)" if isinstance(value, type) else "lift a function with @policies.predicate('area.fact')"
     raise ConfigurationError(f"{where} takes policies, not {kind}: {hint}", code="config.no-policy")

@@ -8,24 +8,42 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final
+from typing import ClassVar, Final, TypeAlias
 
 from mtlspolicy._certificate import ParsedCertificate
 from mtlspolicy._evidence import Need, RevocationStatus
 from mtlspolicy._text import quoted
 from mtlspolicy.errors import ConfigurationError
 
-__all__ = ["OCSPRule", "RevocationAnswer", "RevocationQuestion"]
+__all__ = ["CRLQuestion", "CRLRule", "OCSPQuestion", "OCSPRule", "RevocationAnswer", "RevocationQuestion"]
 
 OCSP: Final = "revocation.ocsp"
-"""The kind of the needs; a `Resolver` takes the source of answers under it."""
+"""The kind of the needs for OCSP; a `Resolver` takes the source of answers under it."""
+CRL: Final = "revocation.crl"
+"""The kind of the needs for CRLs."""
 MAX_AGE: Final = timedelta(hours=24)
 """Oldest thisUpdate that is accepted, whatever nextUpdate says: what a replayed answer can hide is bounded by it."""
+CRL_MAX_AGE: Final = timedelta(days=10)
+"""The same for CRLs: the longest life of one that the CA/Browser Forum allows (Baseline Requirements, 4.9.7)."""
 CLOCK_SKEW: Final = timedelta(minutes=5)
 """How far the clocks of responder and reader may differ; what `openssl ocsp -validity_period` defaults to."""
 
 _URL: Final = re.compile(r"https?://[A-Za-z0-9.\-\[\]:]+(?:/[!-~]*)?", re.ASCII)
 _NOT_FOR_EVER: Final = frozenset({"certificateHold", "removeFromCRL"})
+
+
+def _require_terms(max_age: timedelta, clock_skew: timedelta) -> None:
+    if not isinstance(max_age, timedelta) or max_age <= timedelta(0):
+        raise ConfigurationError(f"max_age={max_age!r}: give a timedelta of more than zero")
+    if not isinstance(clock_skew, timedelta) or clock_skew < timedelta(0):
+        raise ConfigurationError(f"clock_skew={clock_skew!r}: give a timedelta of zero or more")
+
+
+def _require_url(name: str, url: str | None, example: str) -> None:
+    if url is not None and not (isinstance(url, str) and len(url) <= 2048 and _URL.fullmatch(url)):
+        raise ConfigurationError(
+            f"{name}={quoted(str(url), 200)}: give an http or https URL in ASCII without user name, such as {example!r}"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +59,8 @@ class OCSPRule:
         require_nonce: Whether the response must repeat the request's nonce (RFC 9654); no prepared response does.
     """
 
+    area: ClassVar[str] = "ocsp"
+
     allow_sha1: bool = False
     responder: str | None = None
     responders: tuple[ParsedCertificate, ...] = ()
@@ -50,16 +70,8 @@ class OCSPRule:
 
     def __post_init__(self) -> None:
         """Raise `ConfigurationError` for a value that can never be right."""
-        if not isinstance(self.max_age, timedelta) or self.max_age <= timedelta(0):
-            raise ConfigurationError(f"max_age={self.max_age!r}: give a timedelta of more than zero")
-        if not isinstance(self.clock_skew, timedelta) or self.clock_skew < timedelta(0):
-            raise ConfigurationError(f"clock_skew={self.clock_skew!r}: give a timedelta of zero or more")
-        url = self.responder
-        if url is not None and not (isinstance(url, str) and len(url) <= 2048 and _URL.fullmatch(url)):
-            raise ConfigurationError(
-                f"responder={quoted(str(url), 200)}: give an http or https URL in ASCII without user name, such as "
-                "'http://ocsp.example.com/'"
-            )
+        _require_terms(self.max_age, self.clock_skew)
+        _require_url("responder", self.responder, "http://ocsp.example.com/")
         if type(self.responders) is not tuple or not all(type(one) is ParsedCertificate for one in self.responders):
             raise ConfigurationError("responders: give a tuple of parsed certificates, as policies.NotRevoked does")
 
@@ -68,7 +80,34 @@ DEFAULT_RULE: Final = OCSPRule()
 
 
 @dataclass(frozen=True, slots=True)
-class RevocationQuestion:
+class CRLRule:
+    """Which CRLs the asker accepts. Part of the question, so that no answer serves under another rule.
+
+    Attributes:
+        allow_sha1: Whether CRLs may be signed with SHA-1.
+        distribution_point: URL to fetch from instead of those in the certificate; ``None``: those. Not used offline.
+        max_age: Oldest thisUpdate, whatever nextUpdate says.
+        clock_skew: How far the issuer's clock and this one may differ.
+    """
+
+    area: ClassVar[str] = "crl"
+
+    allow_sha1: bool = False
+    distribution_point: str | None = None
+    max_age: timedelta = CRL_MAX_AGE
+    clock_skew: timedelta = CLOCK_SKEW
+
+    def __post_init__(self) -> None:
+        """Raise `ConfigurationError` for a value that can never be right."""
+        _require_terms(self.max_age, self.clock_skew)
+        _require_url("distribution_point", self.distribution_point, "http://crl.example.com/ca.crl")
+
+
+DEFAULT_CRL_RULE: Final = CRLRule()
+
+
+@dataclass(frozen=True, slots=True)
+class OCSPQuestion:
     """Is *certificate*, issued by *issuer*, revoked? The answer must be one that *rule* accepts.
 
     Attributes:
@@ -85,6 +124,29 @@ class RevocationQuestion:
     def need(self) -> Need:
         """The need whose fact is the `RevocationAnswer`."""
         return Need(OCSP, self, self.rule.max_age)
+
+
+@dataclass(frozen=True, slots=True)
+class CRLQuestion:
+    """Is *certificate* on a CRL of its issuer? The CRL must be one that *rule* accepts.
+
+    Attributes:
+        certificate: The certificate in question.
+        issuer: Its issuer on a path that was validated; nothing is verified here.
+        rule: The asker's own rule of acceptance.
+    """
+
+    certificate: ParsedCertificate
+    issuer: ParsedCertificate
+    rule: CRLRule = DEFAULT_CRL_RULE
+
+    @property
+    def need(self) -> Need:
+        """The need whose fact is the `RevocationAnswer`."""
+        return Need(CRL, self, self.rule.max_age)
+
+
+RevocationQuestion: TypeAlias = "OCSPQuestion | CRLQuestion"
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,10 +181,9 @@ class RevocationAnswer:
         """Raise `ConfigurationError` for what is no status, a naive time, or GOOD without a time."""
         if not isinstance(self.status, RevocationStatus):
             raise ConfigurationError(f"status={self.status!r}: give a RevocationStatus")
-        for name in ("this_update", "next_update", "produced_at", "revoked_at", "invalidity_date"):
-            moment = getattr(self, name)
+        for moment in (self.this_update, self.next_update, self.produced_at, self.revoked_at, self.invalidity_date):
             if moment is not None and (not isinstance(moment, datetime) or moment.utcoffset() is None):
-                raise ConfigurationError(f"{name}={moment!r}: give an aware datetime, as with tzinfo=datetime.UTC")
+                raise ConfigurationError(f"{moment!r} is no aware datetime: give one, as with tzinfo=datetime.UTC")
         if self.status is RevocationStatus.GOOD and self.this_update is None:
             raise ConfigurationError("an answer GOOD says since when it is known: give this_update")
 
@@ -131,15 +192,15 @@ class RevocationAnswer:
         """Whether no later answer can be another one: revoked, and not on hold (RFC 5280, section 5.3.1)."""
         return self.status is RevocationStatus.REVOKED and self.reason not in _NOT_FOR_EVER
 
-    def lapsed(self, rule: OCSPRule, at: datetime) -> tuple[str, str] | None:
+    def lapsed(self, rule: OCSPRule | CRLRule, at: datetime) -> tuple[str, str] | None:
         """Return code and sentence if the answer is too old for *rule* at the aware time *at*, else ``None``.
 
         A time to come is no lapse: an answer that arrives while a peer waits is newer than the decision's own time.
         """
         if self.this_update is not None and at - self.this_update > rule.max_age:
-            return "ocsp.too-old", f"thisUpdate {shown(self.this_update)} is older than max_age={rule.max_age}"
+            return f"{rule.area}.too-old", f"thisUpdate {shown(self.this_update)} is older than max_age={rule.max_age}"
         if self.next_update is not None and at - self.next_update > rule.clock_skew:
-            return "ocsp.expired", f"nextUpdate {shown(self.next_update)} is over"
+            return f"{rule.area}.expired", f"nextUpdate {shown(self.next_update)} is over"
         return None
 
 

@@ -32,7 +32,10 @@ def parse_rdns(text: str) -> tuple[frozenset[Attribute], ...]:
     while True:
         match = _TYPE.match(text, at)
         if match is None:
-            raise ConfigurationError(f"no attribute type with '=' at character {at} of the distinguished name {text!r}")
+            raise ConfigurationError(
+                f"no attribute type with '=' at character {at} of the distinguished name {text!r}: write it as RFC "
+                "4514 does, 'CN=frodo,O=Example'"
+            )
         value, at = _value(text, match.end())
         current.append((attribute_oid(match[1]), value))
         separator = text[at : at + 1]

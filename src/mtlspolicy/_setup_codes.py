@@ -17,6 +17,7 @@ SETUP_CODES: Final[dict[str, str]] = {
     "trust.peer-is-ca": "a CA certificate stands where a peer is registered",
     "trust.private-key": "a CA file holds a private key",
     "trust.trusted-certificate": "a CA file holds a 'TRUSTED CERTIFICATE', which only OpenSSL reads",
+    "tenant.index": "the index of tenants, or a common file that it lists, cannot be read or says something else",
     "credential.unreadable": "a file of the credential cannot be read",
     "credential.malformed": "a certificate or key cannot be read",
     "credential.no-certificate": "there is no certificate",
@@ -41,6 +42,10 @@ SETUP_CODES: Final[dict[str, str]] = {
     "credential.is-ca": "the certificate is a CA's",
     "resolver.sources": "something that is no source of facts",
     "resolver.limits": "a bound of the resolver that can never be right",
+    "oauth.metadata": "registration or discovery metadata that RFC 8705 does not allow",
+    "oauth.jwks": "a JWK Set whose certificates cannot be registered, or none",
+    "oauth.trust": "no trust store, or a public one, for clients that authenticate by PKI",
+    "path.engine-unavailable": "the path engine is not installed",
     "tls.not-ours": "a connection of another library, or of a context without a verifier",
     "tls.undecided": "the peer of a connection was asked for before the handshake",
     "tls.refused": "the peer of a refused connection was asked for",
@@ -52,6 +57,8 @@ SETUP_CODES: Final[dict[str, str]] = {
     "tls.foreign-class": "the context has a connection class of another library",
     "tls.patched-ssl": "the ssl module is monkey-patched",
     "tls.enforced-twice": "the context has a verifier already",
-    "tls.engine-unavailable": "the TLS engine is not in this version",
+    "tls.engine-unavailable": "the TLS engine is not installed, or cannot do what was asked",
+    "tls.wrong-engine": "options of one TLS engine for a context of another",
+    "tls.sealed": "a call that would take a pyOpenSSL context or connection from its verifier",
 }
 """Every code of a set-up that is refused or remarked on, with its meaning."""

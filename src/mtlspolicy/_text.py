@@ -24,6 +24,8 @@ def escape(text: str, limit: int = LIMIT) -> str:
 
 def quoted(text: str, limit: int = LIMIT) -> str:
     """Return *text* escaped and between single quotes, with quotes and backslashes inside it escaped."""
+    if len(text) <= limit and text.isprintable() and "'" not in text and "\\" not in text:
+        return f"'{text}'"
     more = f"... ({len(text)} characters)" if len(text) > limit else ""
     inner = text[:limit].replace("\\", "\\\\").replace("'", "\\'")
     return f"'{escape(inner, 2 * limit)}'{more}"

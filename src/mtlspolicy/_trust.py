@@ -21,6 +21,9 @@ from mtlspolicy.errors import ConfigurationError, MalformedEvidence
 CertificateInput: TypeAlias = "x509.Certificate | ParsedCertificate | bytes"
 """A `cryptography` certificate, or the PEM or DER bytes of one."""
 
+Elsewhere: TypeAlias = "Callable[..., Any]"
+"""``elsewhere(refusal, presented, rules=, at=)`` returns a better refusal, or ``None``; a refusal it always remains."""
+
 PUBLIC_SIZE: Final = 20
 """A store of more anchors than this counts as public: nobody knows by heart whom so many CAs vouch for."""
 
@@ -47,6 +50,12 @@ class TrustStore:
     """Notes on policies over this store, by policy; bounded by the verifier."""
     engine_memo: dict[bytes, Any]
     """The path engine's form of each anchor, by DER; filled on demand, as long as the store lives."""
+    generation: str = ""
+    """Which state of a source that is reloaded this is, for decisions to record; no part of the content."""
+    remarks: tuple[str, ...] = ()
+    """Sentences about how the store was come by, for decisions to state; no part of the content."""
+    elsewhere: Elsewhere | None = None
+    """Asked about a peer without a path here: whether it belongs to somebody else's trust; no part of the content."""
     _distrusted_keys: frozenset[str]
     _anchors_by_name: dict[bytes, tuple[ParsedCertificate, ...]]
     _intermediates_by_name: dict[bytes, tuple[ParsedCertificate, ...]]

@@ -55,9 +55,9 @@ def read_certificates(data: bytes, source: str) -> tuple[ParsedCertificate, ...]
             certificate at all.
     """
     if not looks_like_pem(data):
-        remedy = (
-            "; it looks like DER: convert it with 'openssl x509 -inform der -out ca.pem'" if data[:1] == b"\x30" else ""
-        )
+        remedy = ": one begins with the line '-----BEGIN CERTIFICATE-----'; give the file that the CA publishes"
+        if data[:1] == b"\x30":
+            remedy = "; it looks like DER: convert it with 'openssl x509 -inform der -out ca.pem'"
         raise ConfigurationError(f"{source} holds no PEM certificate{remedy}", code="trust.no-certificate")
     try:
         for block in read_pem(data):

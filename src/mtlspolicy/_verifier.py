@@ -12,7 +12,7 @@ from typing import Final, TypeAlias
 from mtlspolicy._chain import DEFAULT_LIMITS, ChainInput, Limits, Possession, PresentedChain
 from mtlspolicy._decision import Decision, Verdict
 from mtlspolicy._evidence import UNKNOWN_CONNECTION, Connection, Facts
-from mtlspolicy._judgement import Judgement, Outcome, Settings
+from mtlspolicy._judgement import Judgement, Outcome, Settings, Snapshot
 from mtlspolicy._observer import Hook, Observer
 from mtlspolicy._path import PathProfile, Purpose, Rules, warm_up
 from mtlspolicy._path_cache import PathCache
@@ -35,7 +35,6 @@ from mtlspolicy.policies._server_identity import ServerIdentity
 PolicySource: TypeAlias = "Policy | Callable[[], Policy]"
 """A policy, or a callable that returns the current one; it is asked once for each decision."""
 
-PATH_ENGINES: Final = frozenset({"cryptography"})
 CACHE_SIZE: Final = 4096
 
 
@@ -45,7 +44,7 @@ class Verifier:
     Immutable but for the memory of paths that were valid. Safe to share between threads and event loops.
     """
 
-    __slots__ = ("_cache", "_observer", "_policy", "_rules", "_settings", "_trust", "expected")
+    __slots__ = ("_cache", "_fixed", "_observer", "_policy", "_rules", "_settings", "_trust", "expected")
 
     def __init__(
         self,
@@ -54,21 +53,21 @@ class Verifier:
         policy: PolicySource | None,
         rules: Rules,
         expected: tuple[ReferenceIdentifier, ...],
-        path_engine: str,
         observer: Observer | None = None,
     ) -> None:
-        if path_engine not in PATH_ENGINES:
-            raise ConfigurationError(f"path_engine={path_engine!r}: this version has {', '.join(sorted(PATH_ENGINES))}")
         if not isinstance(rules.profile, PathProfile):
             raise ConfigurationError(f"profile={rules.profile!r}: use PathProfile.PRIVATE_PKI, WEBPKI or DIRECT")
         self._trust = trust
         self._policy = policy
         self._rules = rules
-        self._settings = Settings(rules, path_engine, ServerIdentity(expected) if expected else None)
+        self._settings = Settings(rules, rules.path_engine, ServerIdentity(expected) if expected else None)
         self.expected: tuple[ReferenceIdentifier, ...] = expected
         """Whom a verifier for servers expects; empty for clients."""
         self._cache = PathCache(CACHE_SIZE)
         self._observer = observer
+        self._fixed: Snapshot | None = None
+        if isinstance(trust, TrustStore) and (policy is None or isinstance(policy, Policy)):
+            self._fixed = Snapshot(trust, policy)  # judged when the verifier was made, and never asked for again
 
     @classmethod
     def for_clients(
@@ -87,7 +86,7 @@ class Verifier:
             policy: A policy that identifies the client, or a callable that returns the current one. "Any client of this
                 private CA" is said with ``policies.Anyone()``.
             profile: Named set of validation rules.
-            path_engine: Who validates paths; ``"cryptography"``.
+            path_engine: Who validates paths: ``"cryptography"``, or ``"openssl"`` with the extra ``pyopenssl``.
             limits: Bounds on what a peer may present.
 
         Raises:
@@ -98,9 +97,8 @@ class Verifier:
         verifier = cls(
             trust=trust,
             policy=policy,
-            rules=Rules(profile, Purpose.CLIENT, limits),
+            rules=Rules(profile, Purpose.CLIENT, limits, path_engine),
             expected=(),
-            path_engine=path_engine,
         )
         store = verifier.trust_now()
         require_identifying(current_policy(policy), store)
@@ -126,7 +124,7 @@ class Verifier:
                 (RFC 9525).
             policy: Asked in addition.
             profile: Named set of validation rules.
-            path_engine: Who validates paths; ``"cryptography"``.
+            path_engine: Who validates paths: ``"cryptography"``, or ``"openssl"`` with the extra ``pyopenssl``.
             limits: Bounds on what a peer may present.
 
         Raises:
@@ -136,8 +134,8 @@ class Verifier:
             require_policy_source(policy, "Verifier.for_servers(policy=...)")
             current_policy(policy)
         verifier = cls(
-            trust=trust, policy=policy, rules=Rules(profile, Purpose.SERVER, limits), expected=references_of(expected),
-            path_engine=path_engine,
+            trust=trust, policy=policy, rules=Rules(profile, Purpose.SERVER, limits, path_engine),
+            expected=references_of(expected, profile),
         )  # fmt: skip
         verifier._require_usable(verifier.trust_now())
         return verifier
@@ -177,7 +175,7 @@ class Verifier:
         """
         return Verifier(
             trust=self._trust, policy=self._policy, rules=self._rules, expected=self.expected,
-            path_engine=self._settings.path_engine, observer=Observer(hook),
+            observer=Observer(hook),
         )  # fmt: skip
 
     def trust_now(self) -> TrustStore:
@@ -214,26 +212,26 @@ class Verifier:
         Raises:
             ConfigurationError: *at* is naive.
         """
-        if at is None:
-            at = now()
-        elif at.tzinfo is None or at.utcoffset() is None:
+        if at is not None and at.utcoffset() is None:
             raise ConfigurationError("at= is a naive datetime: give one with a time zone, such as datetime.now(UTC)")
-        failure: MTLSPolicyError | None = None
-        store: TrustStore | None = None
-        policy: Policy | None = None
-        try:
-            store = self._trust if isinstance(self._trust, TrustStore) else self.trust_now()
-            held = self._policy  # judged when the verifier was made, if both are fixed
-            policy = held if isinstance(held, Policy) and store is self._trust else self._current_policy(store)
-        except MTLSPolicyError as error:
-            failure = error
-        except Exception as error:  # noqa: BLE001 - a policy whose properties raise is not to be had either
-            failure = ConfigurationError(text_of(error), code="trust.unavailable")
-        judgement = Judgement(self._settings, self._cache, self._observer, presented, at)
+        snapshot = self._fixed or self._current()
+        judgement = Judgement(
+            self._settings, self._cache, self._observer, snapshot, presented, now() if at is None else at
+        )
         judgement.connection = connection
         judgement.dialed = dialed
-        judgement.snapshot(store, policy, failure)
+        judgement.historical = at is not None
         return judgement
+
+    def _current(self) -> Snapshot:
+        store: TrustStore | None = None
+        try:
+            store = self.trust_now()
+            return Snapshot(store, self._current_policy(store))
+        except MTLSPolicyError as error:
+            return Snapshot(store, None, error)
+        except Exception as error:  # noqa: BLE001 - a policy whose properties raise is not to be had either
+            return Snapshot(store, None, ConfigurationError(text_of(error), code="trust.unavailable"))
 
     def _current_policy(self, store: TrustStore) -> Policy | None:
         if self._policy is None:

@@ -15,10 +15,11 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from mtlspolicy._codes import NO_HEADERS, outcome_of
+from mtlspolicy._codes import NO_HEADERS, Outcome, outcome_of
 from mtlspolicy._text import escape
 
 if TYPE_CHECKING:
@@ -53,7 +54,41 @@ class ConfigurationError(MTLSPolicyError, ValueError):
         self.code = code
 
 
-class MalformedEvidence(MTLSPolicyError):
+class _Answered:
+    """What each protocol is told of an error, from the one table, by its code."""
+
+    @property
+    @abstractmethod
+    def _outcome(self) -> Outcome:
+        """The row of the table."""
+
+    @property
+    def http_status(self) -> int:
+        """Status for an HTTP response."""
+        return self._outcome.http_status
+
+    @property
+    def http_headers(self) -> Mapping[str, str]:
+        """Headers that belong to the response, for example ``Retry-After`` (seconds) with a 503."""
+        return self._outcome.http_headers or NO_HEADERS
+
+    @property
+    def grpc_status(self) -> str:
+        """Name of the gRPC status code."""
+        return self._outcome.grpc_status
+
+    @property
+    def tls_alert(self) -> str:
+        """Name of the TLS alert (RFC 8446, section 6.2): recorded, and sent where the engine can send one."""
+        return self._outcome.tls_alert
+
+    @property
+    def retryable(self) -> bool:
+        """True where the same peer may be admitted a moment later: a fact could not be had."""
+        return self._outcome.retryable
+
+
+class MalformedEvidence(_Answered, MTLSPolicyError):
     """Bytes that are not what they claim to be: not a certificate, not PEM, outside the limits.
 
     Args:
@@ -65,8 +100,12 @@ class MalformedEvidence(MTLSPolicyError):
         super().__init__(escape(message, 4096))
         self.code = code
 
+    @property
+    def _outcome(self) -> Outcome:
+        return outcome_of(self.code, "INDETERMINATE")
 
-class VerificationError(MTLSPolicyError):
+
+class VerificationError(_Answered, MTLSPolicyError):
     """The peer was not admitted. ``decision`` holds the whole tree of reasons, ``code`` the decisive one.
 
     The answers for each protocol (HTTP status, gRPC status, TLS alert, whether to try again) come from one table, keyed
@@ -83,29 +122,8 @@ class VerificationError(MTLSPolicyError):
         return self.decision.code
 
     @property
-    def http_status(self) -> int:
-        """Status for an HTTP response."""
-        return outcome_of(self.decision.code, self.decision.verdict.name).http_status
-
-    @property
-    def http_headers(self) -> Mapping[str, str]:
-        """Headers that belong to the response, for example ``Retry-After`` (seconds) with a 503."""
-        return outcome_of(self.decision.code, self.decision.verdict.name).http_headers or NO_HEADERS
-
-    @property
-    def grpc_status(self) -> str:
-        """Name of the gRPC status code."""
-        return outcome_of(self.decision.code, self.decision.verdict.name).grpc_status
-
-    @property
-    def tls_alert(self) -> str:
-        """Name of the TLS alert (RFC 8446, section 6.2): recorded, and sent where the engine can send one."""
-        return outcome_of(self.decision.code, self.decision.verdict.name).tls_alert
-
-    @property
-    def retryable(self) -> bool:
-        """True where the same peer may be admitted a moment later: a fact could not be had."""
-        return outcome_of(self.decision.code, self.decision.verdict.name).retryable
+    def _outcome(self) -> Outcome:
+        return outcome_of(self.decision.code, self.decision.verdict.name)
 
 
 class NoPeerCertificate(VerificationError):

@@ -18,13 +18,13 @@ from mtlspolicy import (
     PathProfile,
     Policy,
     PresentedChain,
-    ReferenceIdentifier,
     TrustStore,
     Verdict,
     Verifier,
     policies,
 )
 from mtlspolicy._path import CertificationPath, Purpose, Rules, validate_paths
+from mtlspolicy._verifier_rules import references_of
 
 Case: TypeAlias = Mapping[str, Any]
 WIDE = Limits(certificates=100, path=20, certificate_bytes=2**20, chain_bytes=2**22, names=100_000)
@@ -91,7 +91,7 @@ def path_accepts(case: Case, profile: PathProfile) -> bool:
             return False
         if purpose is Purpose.CLIENT:
             return True
-        reference = ReferenceIdentifier.parse(case["expected_peer_name"]["value"])
+        (reference,) = references_of(case["expected_peer_name"]["value"], profile)
         return reference.match(presented[0].names)[0] is Verdict.PERMIT
     except MTLSPolicyError:
         return False

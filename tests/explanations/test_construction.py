@@ -188,6 +188,27 @@ CASES = (
     Case("pattern that cannot compile", lambda _: policies.CommonName.matching("[0-9"), ("[0-9",)),
     Case("pattern that matches everything", lambda _: policies.CommonName.matching(".*"), (".*",)),
     Case("pattern with inline flags", lambda _: policies.CommonName.matching("(?i)frodo"), ("(?i)frodo", "casefold")),
+    Case(
+        "CA file of something else",
+        lambda s: TrustStore.from_file(s.file("ca.pem", b"hello\n")),
+        ("ca.pem", "-----BEGIN CERTIFICATE-----"),
+    ),
+    Case(
+        "pin file of something else",
+        lambda s: policies.IssuerPin.from_file(s.file("pin.pem", b"hello\n")),
+        ("pin.pem", "-----BEGIN CERTIFICATE-----"),
+    ),
+    Case("DN that is none", lambda _: policies.SubjectDN("nonsense"), ("RFC 4514", "'CN=frodo,O=Example'")),
+    Case(
+        "URL as a server's identity",
+        lambda s: Verifier.for_servers(trust=s.trust, expected="https://user@api.test:8443/x"),
+        ("https://user@api.test:8443/x", "host name alone", "'api.test'"),
+    ),
+    Case(
+        "no policy",
+        lambda s: Verifier.for_clients(trust=s.trust, policy=None),  # type: ignore[arg-type]  # what is refused
+        ("policies.CommonName('frodo')", "policies.Anyone()"),
+    ),
     Case("DN in slash form", lambda _: policies.SubjectDN("/CN=a/O=b"), ("slash form", "-nameopt RFC2253")),
     Case("DN with an unknown attribute", lambda _: policies.SubjectDN("CNN=a"), ("'CNN'", "dotted OID")),
     Case(

@@ -12,8 +12,9 @@ from mtlspolicy._evidence import Evidence
 from mtlspolicy._policy import decide
 from mtlspolicy.errors import ConfigurationError
 from mtlspolicy.policies._input import LINE_LIMIT
-from mtlspolicy.testing import evidence
+from mtlspolicy.testing import CertificateAuthority, evidence
 
+AUTHORITY = CertificateAuthority()
 PINS = [f"{number:064x}" for number in range(6)]
 
 
@@ -166,3 +167,25 @@ def test_a_repr_shows_few_entries_and_counts_many() -> None:
     assert repr(few) == repr(policies.SPKIPin(*reversed(PINS[:4])))
     assert repr(policies.SPKIPin(*PINS)) == "SPKIPin(6 entries)"
     assert repr(policies.SPKIPin(Directory())) == "SPKIPin(<Directory>)"
+
+
+@pytest.mark.parametrize("kind", ["serial", "pin"])
+def test_a_million_entries_from_a_file(kind: str, tmp_path: Path) -> None:
+    """A list of a million entries loads from a file; the first, the last and none but its own entries are found."""
+    last = 1_000_000
+    path, leaf = tmp_path / "list", AUTHORITY.issue_client("a", serial=last)
+    if kind == "serial":
+        path.write_text("\n".join(f"0x{number:x}" for number in range(1, last + 1)), encoding="ascii")
+        policy: policies.SerialNumbers | policies.SPKIPin = policies.SerialNumbers.from_list_file(
+            path, issuer=AUTHORITY.certificate
+        )
+        stranger = AUTHORITY.issue_client("a", serial=last + 1)
+    else:
+        stranger = AUTHORITY.issue_client("a")
+        own = evidence(certificate=leaf).path.end_entity.spki_sha256
+        path.write_text("\n".join([*(f"{number:064x}" for number in range(1, last)), own]), encoding="ascii")
+        policy = policies.SPKIPin.from_list_file(path)
+    assert decide(policy, evidence(certificate=leaf))
+    assert not decide(policy, evidence(certificate=stranger))
+    assert f"{last - 1}" in repr(policy) or f"{last}" in repr(policy), "what is shown is a count, not a million entries"
+    assert len(repr(policy)) < 1000

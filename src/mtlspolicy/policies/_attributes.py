@@ -36,6 +36,14 @@ _PURPOSES: Final = {
 """Names of purposes as RFC 5280, section 4.2.1.12, and its successors write them."""
 _PURPOSE_BY_NAME: Final = {name.lower(): oid for name, oid in _PURPOSES.items()}
 _PURPOSE_NAMES: Final = {oid: name for name, oid in _PURPOSES.items()}
+_SERVER, _CLIENT = "06082b06010505070301", "06082b06010505070302"
+_USUAL_PURPOSES: Final = {
+    bytes.fromhex("300a" + _CLIENT): (_PURPOSES["clientAuth"],),
+    bytes.fromhex("300a" + _SERVER): (_PURPOSES["serverAuth"],),
+    bytes.fromhex("3014" + _SERVER + _CLIENT): (_PURPOSES["serverAuth"], _PURPOSES["clientAuth"]),
+    bytes.fromhex("3014" + _CLIENT + _SERVER): (_PURPOSES["clientAuth"], _PURPOSES["serverAuth"]),
+}
+"""What nearly every certificate for TLS says, by the DER of its extKeyUsage; every other one is read."""
 _EXTENDED_KEY_USAGE: Final = "2.5.29.37"
 _ANY_PURPOSE: Final = _PURPOSES["anyExtendedKeyUsage"]
 _ANY_POLICY: Final = "2.5.29.32.0"
@@ -92,7 +100,7 @@ class ExtendedKeyUsage(TextListPolicy[str]):
             return self.indeterminate(
                 "eku.absent", "the certificate has no extKeyUsage; issue it with the purpose that is meant"
             )
-        found = ", ".join(_PURPOSE_NAMES.get(oid, oid) for oid in presented)
+        found = ", ".join([_PURPOSE_NAMES.get(oid, oid) for oid in presented])
         if not wanted.isdisjoint(presented):
             return self.permit("eku.match", found)
         if _ANY_PURPOSE in presented:
@@ -106,6 +114,9 @@ def _purposes(certificate: ParsedCertificate) -> _OIDs:
     value = certificate.extension_value(_EXTENDED_KEY_USAGE)
     if value is None:
         return None
+    known = _USUAL_PURPOSES.get(value)
+    if known is not None:
+        return known
     tag, start, end = element(value, 0, len(value))
     parts = elements(value, start, end)
     if tag != SEQUENCE or end != len(value) or not parts or any(kind != OID for kind, _, _ in parts):
@@ -219,11 +230,11 @@ class KeyStrength(Policy):
     def evaluate(self, evidence: Evidence) -> Decision:
         """Return whether the end entity's key is strong enough."""
         certificate = evidence.path.end_entity
-        canonical = certificate.key_sha256  # raises where the key cannot be read, which is a doubt and no weakness
+        canonical = certificate.key_canonical  # raises where the key cannot be read, which is a doubt and no weakness
         reason = weakness(certificate, rsa_minimum=self.rsa_minimum, curves=self.curves)
         if reason is not None:
             return self.deny("key.weak", f"the peer has {reason}")
-        if canonical != certificate.spki_sha256:
+        if not canonical:
             return self.indeterminate("key.not-canonical", "the peer's key is not encoded in the canonical way")
         return self.permit("key.strong")
 

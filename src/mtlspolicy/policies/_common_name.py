@@ -102,9 +102,10 @@ class CommonName(TextNamePolicy[str]):
 
     def _match(self, path: CertificationPath) -> Match:
         names = path.end_entity.names
-        doubt = common_name_doubt(names)
-        if doubt is not None:
-            return doubt
+        if len(names.common_names) != 1 or names.unreadable:
+            doubt = common_name_doubt(names)
+            if doubt is not None:
+                return doubt
         if self.pattern is None:
             return match_texts("common name", self._current(), names.common_names, unreadable=False)
         name = names.common_names[0]
@@ -120,6 +121,8 @@ class CommonName(TextNamePolicy[str]):
         )
 
     def _objection(self, path: CertificationPath) -> str | None:
+        if path.__dict__.get("name_constraints") == ():
+            return None  # path validation has looked, and there are none
         name = path.end_entity.names.common_names[0]
         return common_name_objection(path, name, allow_unconstrained=self.allow_unconstrained)
 

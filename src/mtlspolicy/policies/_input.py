@@ -76,7 +76,8 @@ def _readable(certificate: ParsedCertificate, what: str) -> ParsedCertificate:
         for read in _PARTS:  # each raises where it cannot be read
             read(certificate)
     except MalformedEvidence as error:
-        raise ConfigurationError(f"{what}: not a certificate that can be read: {error}") from None
+        hint = "" if certificate.der[:1] == b"\x30" else "; PEM has the line '-----BEGIN CERTIFICATE-----'"
+        raise ConfigurationError(f"{what}: not a certificate that can be read: {error}{hint}") from None
     return certificate
 
 

@@ -130,7 +130,8 @@ class IssuerPin(ListPolicy[str]):
     def evaluate(self, evidence: Evidence) -> Decision:
         """Return whether the CA in the place that is compared has a pinned key."""
         pinned = self._current()
-        candidates = _candidates(evidence.path, self.where)
+        certificates = evidence.path.certificates
+        candidates = certificates[1:2] if self.where == "issuer" else _candidates(evidence.path, self.where)
         if not candidates:
             return self.deny("issuer.none", _NO_ISSUER)
         for certificate in candidates:
@@ -148,7 +149,7 @@ def _place(where: str) -> str:
 
 def _candidates(path: CertificationPath, where: str) -> tuple[ParsedCertificate, ...]:
     above = path.certificates[1:]
-    return above[:1] if where == "issuer" else above[-1:] if where == "anchor" else above
+    return above[-1:] if where == "anchor" else above
 
 
 def _issuers(value: object) -> tuple[ParsedCertificate | str, ...]:

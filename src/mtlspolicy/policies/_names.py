@@ -9,10 +9,10 @@ from __future__ import annotations
 import abc
 from collections.abc import Callable, Collection, Mapping
 from types import MappingProxyType
-from typing import ClassVar, Self, TypeVar, cast
+from typing import ClassVar, Final, Self, TypeVar, cast
 
 from mtlspolicy._certificate import ParsedCertificate
-from mtlspolicy._decision import Decision, Verdict
+from mtlspolicy._decision import Decision, Verdict, decision_of
 from mtlspolicy._evidence import Evidence
 from mtlspolicy._identifiers import is_hostile
 from mtlspolicy._path_value import CertificationPath
@@ -22,6 +22,7 @@ from mtlspolicy.policies._input import CertificateInput, PathInput, certificate_
 from mtlspolicy.policies._lists import ListPolicy, Source
 
 T = TypeVar("T")
+_INDETERMINATE: Final = Verdict.INDETERMINATE
 
 
 class NamePolicy(ListPolicy[T]):
@@ -55,12 +56,12 @@ class NamePolicy(ListPolicy[T]):
         path = evidence.path
         try:
             verdict, code, detail = self._match(path)
-            objection = None if verdict is Verdict.INDETERMINATE else self._objection(path)
+            objection = None if verdict is _INDETERMINATE else self._objection(path)
         except MalformedEvidence as error:
             return self.indeterminate("name.unreadable", str(error))
         if objection is not None:
             return self.indeterminate("name.constrained", objection)
-        return Decision(verdict, code, detail, clause=self)
+        return decision_of(verdict, code, detail, self)
 
     @classmethod
     def _entries_of(cls, values: tuple[object, ...]) -> frozenset[T] | Source:
