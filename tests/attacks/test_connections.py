@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import ssl
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -164,3 +165,68 @@ def test_a_thread_that_comes_while_a_decision_is_made_waits_for_it(tmp_path: Pat
         thread.join(30)
     assert both.results == {"recv": b"hello", "send": 6}
     both.socket.close()
+
+
+class _Memory:
+    """Both ends of a connection as TLS objects, of which the server's has everything that it waits for but a call."""
+
+    def __init__(self, server: ssl.SSLContext, client: ssl.SSLContext) -> None:
+        to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.server = server.wrap_bio(to_server, to_client, server_side=True)
+        self.client = client.wrap_bio(to_client, to_server, server_hostname="localhost")
+        for end in (self.client, self.server, self.client):
+            try:
+                end.do_handshake()
+            except ssl.SSLWantReadError:
+                continue
+
+    def at_once(self, *calls: str) -> list[Any]:
+        """Call methods of the server's end in threads that start together; return what each gave, or raised."""
+        barrier = threading.Barrier(len(calls))
+        results: list[Any] = [None] * len(calls)
+
+        def run(place: int, name: str) -> None:
+            barrier.wait(20)
+            method: Any = getattr(self.server, name)
+            try:
+                results[place] = method(b"SECRET") if name == "write" else method()
+            except OSError as error:
+                results[place] = error
+
+        threads = [threading.Thread(target=run, args=pair) for pair in enumerate(calls)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(20)
+        return results
+
+
+@pytest.mark.parametrize("slow", [False, True])
+def test_threads_that_meet_in_one_tls_object_get_one_decision(slow: bool, tmp_path: Path) -> None:
+    """Handshakes and a write at once: the policy is asked once, and nobody is ahead of it or crashes OpenSSL."""
+    asked: list[str | None] = []
+
+    @policies.predicate("acme.counted", identifies=True)
+    def counted(evidence: Any) -> bool:
+        asked.append(evidence.path.end_entity.common_name)
+        if slow:
+            time.sleep(0.01)  # so that the others come while the decision is being made
+        return asked[-1] == "frodo"
+
+    context = _server(counted)
+    clients = {leaf: _client(tmp_path, leaf) for leaf in (FRODO, SAM)}
+    asked.clear()
+    for leaf in (FRODO, SAM) * 20:
+        memory = _Memory(context, clients[leaf])
+        # One that moves data: two of those at once, after the decision, are no safer than with ssl's own objects.
+        results = memory.at_once("do_handshake", "write", "getpeercert", "do_handshake", "do_handshake")
+        if leaf is FRODO:
+            assert [results[place] for place in (0, 1, 3, 4)] == [None, 6, None, None]
+            assert results[2]["subject"]
+            assert memory.client.read(100) == b"SECRET"
+        else:
+            assert all(isinstance(result, tls.HandshakeRejected) for result in results)
+            assert len({result.code for result in results}) == 1
+            with pytest.raises(ssl.SSLWantReadError):
+                memory.client.read(100)
+    assert asked == ["frodo", "sam"] * 20

@@ -22,6 +22,7 @@ from mtlspolicy.tls._peer_of import presented_by as presented_by
 
 if TYPE_CHECKING:
     from mtlspolicy.tls._gate import gate as gate
+    from mtlspolicy.tls._pyopenssl_context import PyOpenSSLContext as PyOpenSSLContext
     from mtlspolicy.tls._serving import start_server as start_server
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "Credential",
     "HandshakeRejected",
     "Hardening",
+    "PyOpenSSLContext",
     "ServerOptions",
     "client_context",
     "decision_of",
@@ -40,11 +42,15 @@ __all__ = [
     "start_server",
 ]
 
-_LATER = {"gate": "mtlspolicy.tls._gate", "start_server": "mtlspolicy.tls._serving"}
+_LATER = {
+    "PyOpenSSLContext": "mtlspolicy.tls._pyopenssl_context",
+    "gate": "mtlspolicy.tls._gate",
+    "start_server": "mtlspolicy.tls._serving",
+}
 
 
 def __getattr__(name: str) -> Any:
-    """Load what needs asyncio when it is first asked for."""
+    """Load what needs asyncio or an extra when it is first asked for."""
     module = _LATER.get(name)
     if module is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -6,27 +6,26 @@ verification stays on and comes first; it can refuse, and it never admits.
 
 from __future__ import annotations
 
-import logging
 import ssl
 from collections.abc import Sequence
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal, cast
 
 from mtlspolicy.errors import ConfigurationError
-from mtlspolicy.tls._credential import Credential
+from mtlspolicy.tls import _pyopenssl
 from mtlspolicy.tls._enforce import bind, judged_by_openssl, require_verifier
 from mtlspolicy.tls._hardening import Hardening
 from mtlspolicy.tls._options import ClientOptions, ServerOptions
+from mtlspolicy.tls._vetting import vet, vet_alpn
 from mtlspolicy.tls._virtual_hosts import install
 from mtlspolicy.tls._warm_up import warm_up
 
 if TYPE_CHECKING:
     from mtlspolicy._verifier import Verifier
+    from mtlspolicy.tls._credential import Credential
     from mtlspolicy.tls._credential_findings import Role
 
 __all__ = ["client_context", "server_context"]
 
-_LOGGER: Final = logging.getLogger("mtlspolicy.context")
 _SERVER_OPTIONS: Final = ServerOptions()
 _CLIENT_OPTIONS: Final = ClientOptions()
 
@@ -44,6 +43,8 @@ def server_context(
 
     No session tickets are sent and nobody may renegotiate, so each connection shows its certificate once and is decided
     on once. A client that is refused sees the end of the connection: the standard library cannot send an alert of ours.
+    With ``ServerOptions(engine="pyopenssl")`` it is a `PyOpenSSLContext`, an ``OpenSSL.SSL.Context``; say
+    ``cast("tls.PyOpenSSLContext", tls.server_context(...))`` to a type checker. A refused client gets an alert then.
 
     Args:
         credential: The server's own chain and key.
@@ -57,11 +58,10 @@ def server_context(
     Raises:
         ConfigurationError: A part that does not fit; the message names it, the rule and the remedy.
     """
-    require_verifier(verifier, "client", "server_context")
-    if client_certificate not in ("required", "optional"):
-        raise ConfigurationError(f'client_certificate={client_certificate!r}: use "required" or "optional"')
-    if not isinstance(options, ServerOptions):
-        raise ConfigurationError(f"options={type(options).__name__}: server_context takes tls.ServerOptions(...)")
+    _require_server_parts(verifier, client_certificate, options)
+    if options.engine == "pyopenssl":
+        parts = _pyopenssl.Parts(credential, verifier, alpn, hardening, options)
+        return cast("ssl.SSLContext", _pyopenssl.server(parts, optional=client_certificate == "optional"))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.verify_mode = ssl.CERT_REQUIRED if client_certificate == "required" else ssl.CERT_OPTIONAL
     _equip(context, credential, hardening=hardening, alpn=alpn, role="server")
@@ -84,7 +84,8 @@ def client_context(
 
     OpenSSL validates the chain against the verifier's trust store, and the host name where a DNS name or IP address is
     expected, before our certificate is sent. Pins, issuers and URIs it cannot judge: those are decided after our
-    certificate was shown to a server of a trusted CA.
+    certificate was shown to a server of a trusted CA. With ``options=ClientOptions(engine="pyopenssl")`` everything is
+    decided before, and the context is a `PyOpenSSLContext` (see `server_context`).
 
     Args:
         credential: The client's own chain and key, where it has one.
@@ -99,6 +100,9 @@ def client_context(
     require_verifier(verifier, "server", "client_context")
     if not isinstance(options, ClientOptions):
         raise ConfigurationError(f"options={type(options).__name__}: client_context takes tls.ClientOptions(...)")
+    if options.engine == "pyopenssl":
+        parts = _pyopenssl.Parts(credential, verifier, alpn, hardening, options)
+        return cast("ssl.SSLContext", _pyopenssl.client(parts))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = judged_by_openssl(verifier)
     context.verify_mode = ssl.CERT_REQUIRED
@@ -110,37 +114,23 @@ def client_context(
     return context
 
 
+def _require_server_parts(verifier: object, client_certificate: object, options: object) -> None:
+    require_verifier(verifier, "client", "server_context")
+    if client_certificate not in ("required", "optional"):
+        raise ConfigurationError(f'client_certificate={client_certificate!r}: use "required" or "optional"')
+    if not isinstance(options, ServerOptions):
+        raise ConfigurationError(f"options={type(options).__name__}: server_context takes tls.ServerOptions(...)")
+
+
 def _equip(
     context: ssl.SSLContext, credential: Credential | None, *, hardening: Hardening, alpn: Sequence[str], role: Role
 ) -> None:
-    if credential is not None and not isinstance(credential, Credential):
-        raise ConfigurationError(
-            f"credential={type(credential).__name__}: give tls.Credential.from_files('chain.pem', 'key.pem'), "
-            ".from_pem or .of"
-        )
-    if not isinstance(hardening, Hardening):
-        raise ConfigurationError(
-            f"hardening={hardening!r}: use tls.Hardening.INTERMEDIATE, MODERN, RFC9325 or one of your own"
-        )
+    vet(credential, hardening, role)
     # Strict would refuse v1 certificates and CAs without key identifiers, which the profiles of the verifier judge.
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT
     hardening.apply(context)
     if alpn:
-        _set_alpn(context, alpn)
-    if credential is not None:
-        for finding in credential.findings(role, at=datetime.now(UTC)):
-            if finding.fatal:
-                raise ConfigurationError(finding.message, code=finding.code)
-            _LOGGER.warning("%s: %s", finding.code, finding.message)
-        for note in credential.notes:
-            _LOGGER.warning("credential: %s", note)
-        credential.load_into(context)
-
-
-def _set_alpn(context: ssl.SSLContext, alpn: Sequence[str]) -> None:
-    if isinstance(alpn, str) or not all(isinstance(name, str) for name in alpn):
-        raise ConfigurationError(f"alpn={alpn!r}: a sequence of names, such as ('h2', 'http/1.1')")
-    try:
+        vet_alpn(alpn)
         context.set_alpn_protocols(list(alpn))
-    except (ssl.SSLError, ValueError) as error:
-        raise ConfigurationError(f"alpn={alpn!r}: ASCII names of 1 to 255 characters (RFC 7301): {error}") from None
+    if credential is not None:
+        credential.load_into(context)

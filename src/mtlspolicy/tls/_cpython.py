@@ -13,9 +13,10 @@ from types import FrameType
 from typing import Any, Final, Protocol
 
 __all__ = [
+    "CREATORS",
     "TLSObject",
-    "asyncio_peername",
-    "asyncio_plaintext",
+    "asyncio_origin",
+    "creator_of",
     "leaf_of",
     "old_python",
     "presented_ders",
@@ -60,6 +61,8 @@ _num_tickets: Final = _Base.num_tickets.__get__
 _post_handshake_auth: Final = _Base.post_handshake_auth.__get__
 _check_hostname: Final = _Base.check_hostname.__get__
 _sni_callback: Final = _Base.sni_callback.__get__
+CREATORS: Final = ("_wrap_socket", "_wrap_bio")
+"""The methods of a context from which every connection of ``ssl`` gets its C object, in 3.11 to 3.14."""
 _WATCHED_OPTIONS: Final = int(ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_TICKET)
 
 
@@ -112,7 +115,15 @@ def presented_ders(tls: TLSObject) -> tuple[bytes, ...]:
     if not chain or len(chain) == 1:
         return (leaf,)
     # The first of the chain is the end entity again; encoding it once more would cost a microsecond.
+    if len(chain) == 2:
+        issuer: bytes = chain[1].public_bytes(_DER)
+        return (leaf,) if issuer == leaf else (leaf, issuer)
     return tuple(dict.fromkeys((leaf, *[certificate.public_bytes(_DER) for certificate in chain[1:]])))
+
+
+def creator_of(context: ssl.SSLContext, name: str) -> Any:
+    """Return CPython's own method of *context* of that name, one of `CREATORS`, whatever stands in its place."""
+    return getattr(_Base, name).__get__(context)
 
 
 def settings_of(context: ssl.SSLContext) -> tuple[Any, ...]:
@@ -133,44 +144,47 @@ def settings_of(context: ssl.SSLContext) -> tuple[Any, ...]:
     )
 
 
-def asyncio_peername() -> object:
-    """Return the address of the socket below asyncio's TLS.
+def asyncio_origin() -> tuple[object, bool]:
+    """Return where asyncio's TLS comes from: the address of the socket below it, and whether plain bytes came before.
 
     To be called from what ``do_handshake`` calls, which asyncio's ``_do_handshake`` calls.
 
     An ``SSLObject`` is not told which transport it belongs to. asyncio's ``SSLProtocol`` is the caller, and its
-    transport is the plain one of the socket. uvloop's is compiled and has no frame: see `uvloop_peername`.
+    transport is the plain one of the socket. A stream that it upgrades to TLS (``start_tls``) may hold bytes that came
+    before. uvloop's is compiled and has no frame, so nothing is known: see `uvloop_peername`.
     """
-    transport = getattr(_asyncio_owner(sys._getframe(2).f_back), "_transport", None)
-    return None if transport is None else transport.get_extra_info("peername")
-
-
-def asyncio_plaintext() -> bool:
-    """Return whether the stream that asyncio upgrades to TLS (``start_tls``) holds bytes that came before; not uvloop.
-
-    To be called as `asyncio_peername` is.
-    """
-    protocol = getattr(_asyncio_owner(sys._getframe(2).f_back), "_app_protocol", None)
-    return bool(getattr(getattr(protocol, "_stream_reader", None), "_buffer", None))
-
-
-def _asyncio_owner(frame: FrameType | None) -> object:
+    frame: FrameType | None = sys._getframe(2).f_back
     if frame is None or frame.f_code.co_name != "_do_handshake":  # none where a thread began with do_handshake itself
-        return None
+        return None, False
     owner: object = frame.f_locals.get("self")
-    return owner if type(owner).__module__ == "asyncio.sslproto" else None
+    if type(owner).__module__ != "asyncio.sslproto":
+        return None, False
+    transport, protocol = getattr(owner, "_transport", None), getattr(owner, "_app_protocol", None)
+    plaintext = bool(getattr(getattr(protocol, "_stream_reader", None), "_buffer", None))
+    return None if transport is None else transport.get_extra_info("peername"), plaintext
 
 
-def uvloop_peername(connection: object) -> object:
-    """Return the address of the socket below uvloop's TLS that drives *connection*; for the line about a refusal alone.
+def uvloop_peername(part: object, generations: int = 3) -> object:
+    """Return the address of the socket below uvloop's TLS that holds *part*: a TLS object, or the memory it reads from.
 
-    Walks the objects of the garbage collector, a millisecond for 50,000 of them, so never for a decision and never
-    often.
+    uvloop tells nobody before the handshake is over, and is compiled, so it has no frames: its protocol is looked for
+    among the objects of the garbage collector, the young ones first. Some 50 microseconds while the connection is new,
+    and later a millisecond for 10,000 objects, so never often.
+
+    Args:
+        part: What is looked for.
+        generations: How many generations of objects are gone through, 1 to 3. The last is as large as the program: a
+            stranger who only opens connections must not have it gone through.
     """
-    holders = [one for one in gc.get_referrers(connection) if _is_uvloop(one, "SSLProtocol")]
-    transports: list[Any] = [one for one in gc.get_referents(*holders) if _is_uvloop(one, "Transport")]
-    return transports[0].get_extra_info("peername") if transports else None
+    kind = getattr(sys.modules.get("uvloop.loop"), "SSLProtocol", None)
+    for generation in range(generations if kind is not None else 0):
+        for found in reversed(gc.get_objects(generation)):
+            held: list[Any] = gc.get_referents(found) if type(found) is kind else []
+            if any(one is part for one in held):
+                transports = [one for one in held if _is_transport_of_uvloop(one)]
+                return transports[0].get_extra_info("peername") if transports else None
+    return None
 
 
-def _is_uvloop(candidate: object, suffix: str) -> bool:
-    return type(candidate).__module__ == "uvloop.loop" and type(candidate).__name__.endswith(suffix)
+def _is_transport_of_uvloop(candidate: object) -> bool:
+    return type(candidate).__module__ == "uvloop.loop" and type(candidate).__name__.endswith("Transport")

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from mtlspolicy._verifier import Verifier
 from mtlspolicy.errors import ConfigurationError
-from mtlspolicy.tls._cpython import old_python
+from mtlspolicy.tls._cpython import CREATORS, old_python
+from mtlspolicy.tls._creation import guard_creation
 from mtlspolicy.tls._enforcement import Enforcement, enforcement_of
 from mtlspolicy.tls._object import LatchedObject
 from mtlspolicy.tls._options import ClientOptions, ServerOptions
@@ -22,10 +23,10 @@ from mtlspolicy.tls._virtual_hosts import install, observe
 if TYPE_CHECKING:
     from mtlspolicy._trust import TrustStore
 
-__all__ = ["bind", "enforce", "judged_by_openssl", "require_verifier"]
+__all__ = ["bind", "enforce", "judged_by_openssl", "log_expired", "require_verifier"]
 
 _LOGGER: Final = logging.getLogger("mtlspolicy.context")
-_PLAIN_METHODS: Final = {name: getattr(ssl.SSLContext, name) for name in ("wrap_socket", "wrap_bio")}
+_PLAIN_METHODS: Final = {name: getattr(ssl.SSLContext, name) for name in ("wrap_socket", "wrap_bio", *CREATORS)}
 
 
 def enforce(
@@ -95,8 +96,9 @@ def bind(
         context.num_tickets = 0
     context.sslsocket_class = LatchedSocket
     context.sslobject_class = LatchedObject
+    guard_creation(context)
     try:
-        _log_expired(enforcement.load_trust())
+        log_expired(enforcement.load_trust())
     except ssl.SSLError as error:
         raise ConfigurationError(f"OpenSSL cannot read a certificate of the trust store: {error}") from None
     enforcement.bind()
@@ -160,6 +162,12 @@ def _require_parts(context: object, verifier: object, options: object) -> bool:
             f"{fits.name}, which serves one side alone",
             code="tls.wrong-side",
         )
+    if options is not None and getattr(options, "engine", "ssl") != "ssl":
+        raise ConfigurationError(
+            'options say engine="pyopenssl" and the context is one of ssl: build one with tls.server_context or '
+            "tls.client_context, whose options these are",
+            code="tls.wrong-engine",
+        )
     kind = ServerOptions if server_side else ClientOptions
     if options is not None and not isinstance(options, kind):
         raise ConfigurationError(f"options={type(options).__name__}: this context takes tls.{kind.__name__}(...)")
@@ -220,7 +228,8 @@ def _require_client_settings(context: ssl.SSLContext, verifier: Verifier, client
         raise ConfigurationError(f"{why}: set context.check_hostname = {wanted} before", code="tls.check-hostname")
 
 
-def _log_expired(store: TrustStore) -> None:
+def log_expired(store: TrustStore) -> None:
+    """Say which anchors and registered peers of *store* have expired: nobody gets in by them."""
     now = datetime.now(UTC)
     for anchor in (*store.anchors, *store.peers):
         if anchor.not_after < now:

@@ -49,6 +49,7 @@ class Enforcement:
         many_hosts: Whether a callback for server names may lead to other contexts.
         server_side: Whether the context is for servers.
         optional: Whether a client may present no certificate.
+        uses_address: Whether a policy has asked for the other end's address where nobody had told it (uvloop).
         names: DNS names and IP addresses that a client may dial, lower-case; ``None``: any.
     """
 
@@ -66,6 +67,7 @@ class Enforcement:
         "options",
         "resolver",
         "server_side",
+        "uses_address",
         "verifier",
     )
 
@@ -85,6 +87,7 @@ class Enforcement:
         self.hold = options if isinstance(options, ServerOptions) and options.pending == "hold" else None
         self.server_side = verifier.peer_role == "client"
         self.optional = optional
+        self.uses_address = False
         kinds = {reference.kind for reference in verifier.expected}
         by_name = bool(kinds) and kinds <= {"dns", "ip"}
         self.names = frozenset(reference.value for reference in verifier.expected) if by_name else None

@@ -7,6 +7,7 @@ the chain.
 
 from __future__ import annotations
 
+import sys
 import time
 from typing import TYPE_CHECKING, Final
 
@@ -16,12 +17,15 @@ from mtlspolicy._evidence import Connection
 from mtlspolicy._resolver import settle, settle_at_hand
 from mtlspolicy.errors import MalformedEvidence
 from mtlspolicy.tls._address import ip_address_of
-from mtlspolicy.tls._cpython import presented_ders
+from mtlspolicy.tls._cpython import presented_ders, uvloop_peername
 from mtlspolicy.tls._enforcement import enforcement_of
 from mtlspolicy.tls._errors import refusal
 from mtlspolicy.tls._latch import REFUSED
 
 if TYPE_CHECKING:
+    import asyncio
+
+    from mtlspolicy._decision import Decision
     from mtlspolicy._judgement import Judgement, Outcome
     from mtlspolicy.tls._cpython import TLSObject
     from mtlspolicy.tls._enforcement import Enforcement
@@ -111,28 +115,26 @@ def decide_connection(
 
 def _judgement(latch: Latch, tls: TLSObject, enforcement: Enforcement) -> Judgement | None:
     """Gather the evidence and return the judgement on it; ``None``: it is outside the limits, and refused."""
-    verifier = enforcement.verifier
+    verifier, dialed = enforcement.verifier, None if enforcement.server_side else tls.server_hostname
     cipher = tls.cipher()
-    connection = Connection(
-        transport_address=ip_address_of(latch.peername),
-        server_name=latch.server_name if tls.server_side else tls.server_hostname,
-        tls_version=tls.version(),
-        cipher=None if cipher is None else cipher[0],
-        resumed=tls.session_reused,
-    )
+    # Filled in by hand: right after a handshake nothing is in the processor's caches, and a call costs a microsecond.
+    connection = Connection.__new__(Connection)
+    connection.transport_address = None if latch.peername is None else ip_address_of(latch.peername)
+    connection.client_address = None
+    connection.server_name = latch.server_name if enforcement.server_side else dialed
+    connection.tls_version = tls.version()
+    connection.cipher = None if cipher is None else cipher[0]
+    connection.resumed = tls.session_reused
     latch.connection = connection
-    dialed = None if tls.server_side else tls.server_hostname
     ders = presented_ders(tls)
     if not ders:
         return verifier.judgement(None, connection=connection, dialed=dialed)
     chain = PresentedChain(ders, Possession.TLS)
     latch.presented = chain
     limits = verifier.limits
-    if len(ders) > limits.certificates or sum(map(len, ders)) > limits.certificate_bytes:
+    if not limits.surely_hold(ders):
         try:
-            PresentedChain.parse(
-                chain, limits=limits
-            )  # says which limit, if any; a chain below both is within all of them
+            PresentedChain.parse(chain, limits=limits)  # says which limit, if any
         except MalformedEvidence as error:
             judgement = verifier.judgement(None, connection=connection, dialed=dialed)
             latch.mark_refused(judgement.conclude(judgement.malformed(error)).decision)
@@ -151,6 +153,11 @@ def _conclude(
             latch.absent = absent
             latch.hold(owner, judgement, outcome, enforcement.hold)
             return
+        if latch.peername is None and _lacks_address(outcome.decision):
+            outcome = _located(latch, judgement, enforcement, owner, outcome)
+        if resolver is not None and outcome.needs:
+            # Nobody waits here; whoever is refused for lack of a fact and tries again is to find it at hand.
+            resolver.ask(outcome.needs, _running_loop())
     else:
         outcome = _settle_in_time(judgement, enforcement, until)
     if absent:
@@ -163,10 +170,41 @@ def _conclude(
         latch.mark_refused(outcome.decision)
 
 
+def _lacks_address(decision: Decision) -> bool:
+    return decision.code == "address.unknown" or any(map(_lacks_address, decision.children))
+
+
+def _located(latch: Latch, judgement: Judgement, enforcement: Enforcement, owner: Latched, outcome: Outcome) -> Outcome:
+    """Judge again with the address that uvloop has not told; from now on it is looked for as each connection begins.
+
+    Returns:
+        The new outcome; *outcome* where the address cannot be had, or was looked for too often.
+    """
+    from mtlspolicy.tls._log import SEARCHES
+
+    if SEARCHES.take("decision", time.monotonic()) is not None:
+        latch.locate(uvloop_peername(owner))
+    if latch.peername is None:
+        return outcome
+    enforcement.uses_address = True
+    return settle_at_hand(judgement, enforcement.resolver)
+
+
 def _may_be_held(outcome: Outcome, *, absent: bool) -> bool:
     """Return whether a gate is to have the last word; never about a DENY."""
     verdict = outcome.decision.verdict
     return absent or verdict is _PERMIT or (verdict is Verdict.INDETERMINATE and outcome.path_valid)
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    if "asyncio" not in sys.modules:
+        return None
+    from asyncio import get_running_loop
+
+    try:
+        return get_running_loop()
+    except RuntimeError:
+        return None  # a socket that does not block, in a loop of somebody's own
 
 
 def _settle_in_time(judgement: Judgement, enforcement: Enforcement, until: float) -> Outcome:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from mtlspolicy._decision import Verdict
 from mtlspolicy._judgement import Outcome
+from mtlspolicy._peer import locate
 from mtlspolicy.tls._address import ip_address_of, printable_address
 from mtlspolicy.tls._errors import HandshakeRejected, refusal
 
@@ -210,8 +211,8 @@ class Latch:
         """Take note of the other end's address; one that is known stays."""
         if self.peername is None and peername:
             self.peername = peername
-            if self.connection is not None and self.connection.transport_address is None:
-                self.connection.transport_address = ip_address_of(peername)
+            if self.connection is not None:
+                locate(self.connection, ip_address_of(peername))
 
     def no_data(self) -> HandshakeRejected | ssl.SSLWantReadError:
         """Return what a read or write raises while the connection is held or refused.

@@ -1,7 +1,9 @@
 """Writes the line for each refused connection on the logger ``mtlspolicy.connection``: address, code, subject, remedy.
 
-It decides nothing. Refusals, by us, by OpenSSL and by the other end, are warnings; a handshake that ran out of time is
-an information and an end that went away a debugging message, because neither says anything about a certificate.
+Each record carries them for handlers: ``mtlspolicy_code``, ``mtlspolicy_address``, ``mtlspolicy_subject`` and, whole,
+``mtlspolicy_decision``. It decides nothing. Refusals, by us, by OpenSSL and by the other end, are warnings; a handshake
+that ran out of time is an information and an end that went away a debugging message, because neither says anything
+about a certificate.
 """
 
 from __future__ import annotations
@@ -71,7 +73,7 @@ class Buckets:
 
 LIMITER: Final = Buckets()
 SEARCHES: Final = Buckets(burst=10, rate=1.0)
-"""How often an address may be searched for under uvloop, which costs milliseconds."""
+"""How often an address may be searched for under uvloop in vain or for a log line alone, which costs milliseconds."""
 
 
 def log_refusal(latch: Latch, owner: object) -> None:
@@ -99,7 +101,10 @@ def _write(latch: Latch, decision: Decision, owner: object, verb: str) -> None:
     LOGGER.log(
         level, "%s %s: %s: %s; subject: %s%s",
         verb, address or "address unknown", code, decision.summary, subject, more,
-        extra={"mtlspolicy_code": code, "mtlspolicy_address": address, "mtlspolicy_subject": subject},
+        extra={
+            "mtlspolicy_code": code, "mtlspolicy_address": address, "mtlspolicy_subject": subject,
+            "mtlspolicy_decision": decision,
+        },
     )  # fmt: skip
 
 

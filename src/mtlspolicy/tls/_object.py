@@ -6,9 +6,10 @@ What it decides is in `_hook`; here is only that no way leads around it.
 from __future__ import annotations
 
 import ssl
+import threading
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from mtlspolicy.tls._cpython import asyncio_peername, asyncio_plaintext, tls_object
+from mtlspolicy.tls._cpython import asyncio_origin, tls_object, uvloop_peername
 from mtlspolicy.tls._enforcement import enforcement_of
 from mtlspolicy.tls._errors import refusal
 from mtlspolicy.tls._guards import before_data, fail, guard, note_alert
@@ -24,6 +25,8 @@ __all__ = ["LatchedObject"]
 
 _SESSION: Final[Any] = vars(ssl.SSLObject)["session"]
 _WANTS: Final = (ssl.SSLWantReadError, ssl.SSLWantWriteError)
+_YOUNG: Final = 2
+"""Generations of objects gone through for each new connection; where it is not found, the hook searches them all."""
 _PLAINTEXT: Final = (
     "the stream holds bytes that came before TLS, and would be read as the verified peer's: nothing may follow the "
     "command that starts TLS (as CVE-2011-0411)"
@@ -38,11 +41,14 @@ class LatchedObject(ssl.SSLObject):
     _enforcement: Enforcement | None = None
     _begun = False
     _incoming: ssl.MemoryBIO | None = None
+    _deciding: threading.RLock
 
     def __new__(cls, *_: Any, **__: Any) -> Self:
         """Make the object with its latch, before anything can use it."""
         self = super().__new__(cls)
         self._latch = Latch()
+        # Two threads in one handshake corrupt OpenSSL's memory, and the second must not go on before the decision.
+        self._deciding = threading.RLock()
         return self
 
     @classmethod
@@ -56,6 +62,8 @@ class LatchedObject(ssl.SSLObject):
             made._enforcement = enforcement
             if enforcement.many_hosts:
                 made._incoming = args[0]
+            if enforcement.uses_address:
+                made._latch.locate(uvloop_peername(args[0], _YOUNG))
         return made
 
     def do_handshake(self) -> None:
@@ -66,39 +74,44 @@ class LatchedObject(ssl.SSLObject):
             HandshakeRejected: The peer is refused.
         """
         latch = self._latch
-        if latch.state is not UNDECIDED:
-            if latch.state is REFUSED:
-                raise latch.rejection()
-            return
-        tls: TLSObject = self.__dict__["_sslobj"]  # there from the beginning until it is dropped for a refusal
-        try:
-            self._shake_hands(latch, tls)
-        except BaseException as error:
-            if latch.state is UNDECIDED and isinstance(error, _WANTS):
+        with self._deciding:
+            if latch.state is not UNDECIDED:
+                if latch.state is REFUSED:
+                    raise latch.rejection()
+                return
+            tls: TLSObject = self.__dict__["_sslobj"]  # there from the beginning until it is dropped for a refusal
+            try:
+                if (self._begun and self._incoming is None) or self._begin(latch, tls):
+                    tls.do_handshake()
+                    decide_connection(latch, tls, self, self._enforcement, None)
+            except BaseException as error:
+                if latch.state is UNDECIDED and isinstance(error, _WANTS):
+                    raise
+                rejected = fail(self, tls, error)
+                if rejected is not None:
+                    raise rejected from error
                 raise
-            rejected = fail(self, tls, error)
-            if rejected is not None:
-                raise rejected from error
-            raise
-        if latch.refused:
-            self._end()
-            latch.log(self)
-            raise latch.rejection()
+            if self._latch.state is REFUSED:
+                self._end()
+                latch.log(self)
+                raise latch.rejection()
 
-    def _shake_hands(self, latch: Latch, tls: TLSObject) -> None:
+    def _begin(self, latch: Latch, tls: TLSObject) -> bool:
+        """Do what comes before the first bytes are read; return whether nothing is to be said against going on."""
         enforcement = self._enforcement
         if not self._begun:
             self._begun = True
-            latch.peername = asyncio_peername()
-            if asyncio_plaintext():
+            peername, plaintext = asyncio_origin()
+            if peername is not None:
+                latch.peername = peername
+            if plaintext:
                 latch.mark_refused(refusal("tls.plaintext-before", _PLAINTEXT))
-                return
+                return False
             if enforcement is not None and not prepare(latch, tls, enforcement):
-                return
+                return False
         if self._incoming is not None:
             self._keep_first_bytes(latch, self._incoming)
-        tls.do_handshake()
-        decide_connection(latch, tls, self, enforcement, None)
+        return True
 
     def _keep_first_bytes(self, latch: Latch, incoming: ssl.MemoryBIO) -> None:
         """Take note of what OpenSSL is about to read first; the bytes stay where they are."""

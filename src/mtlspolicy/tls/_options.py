@@ -25,13 +25,30 @@ def _nobody() -> Mapping[str, ssl.SSLContext]:
 
 
 def _require_engine(engine: object) -> None:
-    if engine == "pyopenssl":
+    if engine not in ("ssl", "pyopenssl"):
+        raise ConfigurationError(f'engine={engine!r} is not known: use engine="ssl" or engine="pyopenssl"')
+
+
+def _require_for_engine(options: ServerOptions) -> None:
+    """Raise for what the engine of *options* cannot do."""
+    if options.engine == "ssl":
+        if options.acceptable_cas is not None:
+            raise ConfigurationError(
+                "acceptable_cas cannot be sent with the standard library's ssl (python/cpython has no call for it): "
+                'leave it out, or use engine="pyopenssl"',
+                code="tls.engine-unavailable",
+            )
+    elif options.pending == "hold":
         raise ConfigurationError(
-            'engine="pyopenssl" is not available yet: use engine="ssl", the standard library',
+            'pending="hold" does not go with engine="pyopenssl", whose decision is made inside the handshake and can '
+            'wait for nothing afterwards: use engine="ssl" with a gate, or pending="refuse"',
             code="tls.engine-unavailable",
         )
-    if engine != "ssl":
-        raise ConfigurationError(f'engine={engine!r} is not known: use engine="ssl"')
+    elif options.virtual_hosts:
+        raise ConfigurationError(
+            'virtual_hosts does not go with engine="pyopenssl": use engine="ssl", or a listener for each host',
+            code="tls.engine-unavailable",
+        )
 
 
 def _require_seconds(name: str, value: object) -> None:
@@ -63,14 +80,16 @@ class ServerOptions:
     """Options of a context for servers.
 
     Attributes:
-        pending: What becomes of a connection on an event loop whose decision waits for a fact: ``"refuse"``, or
-            ``"hold"`` it, shut, until a gate (`start_server`, `gate`) has decided. A blocking socket resolves inline
-            and never holds.
+        pending: What becomes of a connection on an event loop whose decision waits for a fact: ``"refuse"`` it, and ask
+            in the background, so that a peer that tries again finds the fact at hand; or ``"hold"`` it, shut, until a
+            gate (`start_server`, `gate`) has decided. A blocking socket resolves inline and never holds.
         resolver: Turns the needs of policies into facts; ``None``: facts are never had.
         virtual_hosts: Contexts by host name (SNI), each built by `server_context`; other names get this context.
-        acceptable_cas: Names of CAs to send to clients; ``ssl`` of the standard library cannot send any, so ``None``
-            alone is accepted here.
-        engine: Who speaks TLS: ``"ssl"``, the standard library. ``"pyopenssl"`` is not available yet.
+        acceptable_cas: ``cryptography`` certificates of CAs whose names are sent to clients, as a hint which
+            certificate to choose; only with ``engine="pyopenssl"``, since ``ssl`` of the standard library sends none.
+        engine: Who speaks TLS: ``"ssl"``, the standard library, or ``"pyopenssl"`` (extra ``pyopenssl``), which decides
+            inside the handshake and sends alerts. `server_context` returns an ``OpenSSL.SSL.Context`` then, neither
+            ``pending="hold"`` nor ``virtual_hosts`` goes with it, and facts are waited for over blocking sockets alone.
         handshake_timeout: Seconds for the whole handshake of a blocking socket, facts included. Event loops have their
             own.
         hold_timeout: Seconds that a connection may be held.
@@ -98,15 +117,10 @@ class ServerOptions:
             raise ConfigurationError(f'pending={self.pending!r}: use "refuse" or "hold"')
         _require_engine(self.engine)
         _require_resolver(self.resolver)
-        if self.acceptable_cas is not None:
-            raise ConfigurationError(
-                "acceptable_cas cannot be sent with the standard library's ssl (python/cpython has no call for it): "
-                "leave it out; clients choose their certificate without the hint",
-                code="tls.engine-unavailable",
-            )
         if not isinstance(self.virtual_hosts, Mapping):
             raise ConfigurationError("virtual_hosts takes a mapping of host name to context: {'a.example': context}")
         object.__setattr__(self, "virtual_hosts", MappingProxyType(dict(self.virtual_hosts)))
+        _require_for_engine(self)
         _require_seconds("handshake_timeout", self.handshake_timeout)
         _require_seconds("hold_timeout", self.hold_timeout)
         _require_count("max_held", self.max_held)
@@ -119,7 +133,8 @@ class ClientOptions:
 
     Attributes:
         resolver: Turns the needs of policies into facts; ``None``: facts are never had.
-        engine: Who speaks TLS: ``"ssl"``, the standard library. ``"pyopenssl"`` is not available yet.
+        engine: Who speaks TLS: ``"ssl"``, the standard library, or ``"pyopenssl"`` (extra ``pyopenssl``), which decides
+            on the server before our certificate is sent. `client_context` returns an ``OpenSSL.SSL.Context`` then.
         handshake_timeout: Seconds for the whole handshake of a blocking socket, facts included. Event loops have their
             own.
     """

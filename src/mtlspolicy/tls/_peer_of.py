@@ -5,7 +5,8 @@ Nothing is decided here, and nothing is looked up anywhere but on the object: a 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, TypeAlias
+import sys
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias, TypeGuard
 
 from mtlspolicy.errors import ConfigurationError
 from mtlspolicy.tls._cpython import leaf_of, tls_object
@@ -18,15 +19,29 @@ if TYPE_CHECKING:
     import asyncio
     import ssl
 
+    from OpenSSL import SSL
+
     from mtlspolicy._chain import PresentedChain
     from mtlspolicy._decision import Decision
     from mtlspolicy._peer import VerifiedPeer
     from mtlspolicy.tls._latch import Latch
+    from mtlspolicy.tls._pyopenssl_connection import LatchedConnection
 
 __all__ = ["TLSConnection", "decision_of", "latch_of", "peer_of", "presented_by"]
 
-TLSConnection: TypeAlias = "ssl.SSLSocket | ssl.SSLObject | asyncio.BaseTransport | asyncio.StreamWriter"
-"""A TLS socket, a TLS object, or an asyncio transport or stream writer over one."""
+TLSConnection: TypeAlias = (
+    "ssl.SSLSocket | ssl.SSLObject | asyncio.BaseTransport | asyncio.StreamWriter | SSL.Connection | _TwistedTransport"
+)
+"""A TLS socket, a TLS object, an asyncio transport or stream writer over one, a pyOpenSSL connection, or a transport of
+Twisted over one."""
+
+
+class _TwistedTransport(Protocol):
+    """What is used of ``twisted.internet.interfaces.ITransport`` over TLS."""
+
+    def getHandle(self) -> Any:  # noqa: N802 - Twisted's name
+        """Return the connection of pyOpenSSL."""
+
 
 _CHANGED: Final = "the certificate is not the one that was decided on"
 
@@ -76,11 +91,15 @@ def latch_of(connection: TLSConnection) -> Latch:
     return _object_of(connection)._latch
 
 
-def _object_of(connection: object) -> LatchedSocket | LatchedObject:
+def _object_of(connection: object) -> LatchedSocket | LatchedObject | LatchedConnection:
     found = connection
+    info = None
     if not _is_ours(found):
         info = getattr(connection, "get_extra_info", None)
         found = info("ssl_object") if callable(info) else None
+    if not _is_ours(found):
+        handle = getattr(connection, "getHandle", None)  # Twisted's transports
+        found = handle() if callable(handle) else None
     if not _is_ours(found):
         raise ConfigurationError(
             f"{type(connection).__name__} is no TLS connection of a context that has a verifier: build the context "
@@ -88,12 +107,21 @@ def _object_of(connection: object) -> LatchedSocket | LatchedObject:
             "StreamWriter itself",
             code="tls.not-ours",
         )
-    return found  # type: ignore[return-value]  # _is_ours has looked at its type
+    ours: LatchedSocket | LatchedObject = found  # type: ignore[assignment]  # _is_ours has looked at its type
+    if info is not None and ours._latch.peername is None:
+        ours._latch.locate(info("peername"))  # uvloop's transport is the first to know the address
+    return ours
 
 
 def _is_ours(candidate: object) -> bool:
     # type(), because an object can say of itself by __class__ what it likes.
-    return issubclass(type(candidate), LatchedSocket | LatchedObject)
+    return issubclass(type(candidate), LatchedSocket | LatchedObject) or _is_pyopenssl(candidate)
+
+
+def _is_pyopenssl(candidate: object) -> TypeGuard[LatchedConnection]:
+    # Loaded only where a context of that engine was built; nobody else has such a connection.
+    loaded: Any = sys.modules.get("mtlspolicy.tls._pyopenssl_connection")
+    return loaded is not None and issubclass(type(candidate), loaded.LatchedConnection)
 
 
 def _undecided(latch: Latch) -> ConfigurationError:
@@ -114,7 +142,7 @@ def _admitted(connection: TLSConnection) -> Latch:
     if latch.state is not ADMITTED:
         raise _undecided(latch)
     try:
-        leaf = leaf_of(tls_object(found))
+        leaf = found._leaf() if _is_pyopenssl(found) else leaf_of(tls_object(found))
     except ValueError:
         raise ConfigurationError(
             "the connection is closed: ask while it is open, and keep the answer", code="tls.closed"

@@ -8,7 +8,7 @@ from __future__ import annotations
 import ssl
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -18,6 +18,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from mtlspolicy._chain import Possession, PresentedChain
 from mtlspolicy.errors import MTLSPolicyError
+from mtlspolicy.tls._cpython import creator_of
 
 if TYPE_CHECKING:
     from mtlspolicy._verifier import Verifier
@@ -67,8 +68,8 @@ def _begin_handshake(context: ssl.SSLContext) -> None:
     plain.verify_mode = ssl.CERT_NONE  # the server is ours, in this process, and gets no byte of anybody's
     to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
     client = plain.wrap_bio(to_client, to_server)
-    bare: Any = context
-    server = bare._wrap_bio(to_server, to_client, server_side=True)  # no object of ours: nothing is logged
+    # No object of ours, so that nothing is logged.
+    server = creator_of(context, "_wrap_bio")(to_server, to_client, server_side=True)
     for _ in range(3):
         with suppress(ssl.SSLError):
             client.do_handshake()

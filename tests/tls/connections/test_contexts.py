@@ -188,7 +188,6 @@ def test_large_certificates_within_the_limits_pass(pki: Any, pair: Any) -> None:
     ("options", "message"),
     [
         ({"pending": "wait"}, "pending='wait'"),
-        ({"engine": "pyopenssl"}, "not available yet"),
         ({"engine": "gnutls"}, "engine='gnutls'"),
         ({"resolver": object()}, "resolver=object"),
         ({"acceptable_cas": ["CN=x"]}, "acceptable_cas"),
@@ -212,7 +211,7 @@ def test_options_out_of_range_are_named(options: dict[str, Any], message: str) -
 
 def test_client_options_have_the_same_bounds() -> None:
     """The options of both sides agree where they share a name."""
-    wrong: tuple[dict[str, Any], ...] = ({"engine": "pyopenssl"}, {"resolver": 1}, {"handshake_timeout": 0})
+    wrong: tuple[dict[str, Any], ...] = ({"engine": "gnutls"}, {"resolver": 1}, {"handshake_timeout": 0})
     for options in wrong:
         with pytest.raises(ConfigurationError):
             tls.ClientOptions(**options)
@@ -284,7 +283,7 @@ def test_the_private_names_of_cpython_are_there(pki: Any, pair: Any) -> None:
     assert tls_object.session_reused is False
     with pytest.raises(ValueError, match="no TLS object"):
         _cpython.leaf_of(None)
-    assert _cpython.asyncio_peername() is None
+    assert _cpython.asyncio_origin() == (None, False)
     assert _cpython.uvloop_peername(object()) is None
 
 

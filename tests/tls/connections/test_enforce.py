@@ -10,6 +10,7 @@ import pytest
 
 from mtlspolicy import ReferenceIdentifier, TrustStore, Verifier, policies, tls
 from mtlspolicy.errors import ConfigurationError
+from mtlspolicy.tls._cpython import CREATORS
 from mtlspolicy.tls._enforcement import enforcement_of
 
 
@@ -164,6 +165,32 @@ def test_rule_60_switching_verification_off_on_a_shared_client_context_is_caught
     assert caught.value.code == "tls.context-changed"
 
 
+def test_rule_6_host_names_that_are_no_longer_verified_are_caught(pki: Any, pair: Any) -> None:
+    """(e) check_hostname switched off alone would show our certificate to impostors of the same CA."""
+    context = pki.client()
+    context.check_hostname = False
+    with pytest.raises(tls.HandshakeRejected, match="tls.context-changed: check_hostname"):
+        pair(pki.plain_server(), context, "localhost").shake()
+
+
+def test_rule_6_tickets_from_before_open_no_session(version: Any, pki: Any, pair: Any) -> None:
+    """(f) A ticket that the context issued before it was enforced is void: a full handshake, and one decision."""
+    context, client = pki.plain_server(), pki.plain_client("sam", version)
+    first = pair(context, client, "localhost")
+    first.shake()
+    first.server.write(b"x")
+    assert first.client.read(10) == b"x"
+    session = first.client.session
+    again = pair(context, client, "localhost", session)
+    again.shake()
+    assert again.client.session_reused
+    tls.enforce(context, pki.clients(policies.CommonName("frodo", "sam")))
+    offered = pair(context, client, "localhost", session)
+    offered.shake()
+    assert offered.client.session_reused is False
+    assert tls.peer_of(offered.server).common_name == "sam"  # type: ignore[union-attr]
+
+
 def test_rule_6_a_listener_whose_context_lost_our_class_refuses(pki: Any, serving: Any) -> None:
     """A listening socket of ours accepts connections of ours, whatever class the context names by then."""
     import socket
@@ -255,10 +282,17 @@ def test_virtual_hosts_replace_no_callback_of_somebody_else(pki: Any, pair: Any)
 
 
 def test_a_binding_that_was_copied_to_another_context_binds_nothing(pki: Any, pair: Any) -> None:
-    """The binding counts on the context that it was made for alone."""
-    context = pki.plain_server()
-    context.__dict__.update(pki.server().__dict__)
+    """The binding counts on the context that it was made for alone, which is also the one that shakes hands then."""
+    model, context = pki.server(), pki.plain_server()
+    context.__dict__.update(model.__dict__)
     assert enforcement_of(context) is None
+    with pytest.raises(tls.HandshakeRejected, match=r"name\.mismatch"):
+        pair(context, pki.plain_client("sam"), "localhost").shake()
+    ends = pair(context, pki.plain_client("frodo"), "localhost")
+    ends.shake()
+    assert ends.server.context is model
+    for name in CREATORS:
+        del context.__dict__[name]
     with pytest.raises(tls.HandshakeRejected) as caught:
         pair(context, pki.plain_client(), "localhost").shake()
     assert caught.value.code == "tls.unenforced-context"

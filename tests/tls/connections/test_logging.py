@@ -94,6 +94,26 @@ def test_a_client_that_refuses_our_server_is_logged(loop: str, pki: Any, lines: 
     assert "does not trust the CA of our certificate" in lines()[0]
 
 
+def test_a_log_record_carries_its_decision(pki: Any, pair: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """A handler of the logger has the whole tree of reasons, by identity, and need not read the line."""
+    refused = pair(pki.server(), pki.plain_client("sam"), "localhost")
+    with pytest.raises(tls.HandshakeRejected) as caught:
+        refused.shake()
+    foreign = pair(pki.server(), pki.plain_client("stranger"), "localhost")
+    with pytest.raises(tls.HandshakeRejected):
+        foreign.shake()
+    told = pair(pki.plain_server(), pki.client(None), "localhost")
+    with pytest.raises(ssl.SSLError):
+        told.shake()
+    with pytest.raises(ssl.SSLError):
+        told.client.read(10)
+    records: list[Any] = [record for record in caplog.records if record.name == "mtlspolicy.connection"]
+    assert records[0].mtlspolicy_decision is caught.value.decision is tls.decision_of(refused.server)
+    assert records[1].mtlspolicy_decision is tls.decision_of(foreign.server)
+    assert records[2].mtlspolicy_decision.code == "tls.openssl-alert-certificate-required"
+    assert [record.mtlspolicy_code for record in records] == [record.mtlspolicy_decision.code for record in records]
+
+
 def test_a_client_is_told_why_the_server_refused_it(pki: Any, serving: Any, lines: Any) -> None:
     """In TLS 1.3 the alert comes after the handshake, at the first read: the client's side logs it with its meaning."""
     server_context = pki.plain_server()

@@ -12,6 +12,8 @@ import pytest
 
 from mtlspolicy import Possession, policies, tls
 from mtlspolicy.errors import ConfigurationError, VerificationError
+from mtlspolicy.tls import _cpython, _hook, _log
+from mtlspolicy.tls._enforcement import enforcement_of
 
 ASKING = (tls.peer_of, tls.decision_of, tls.presented_by)
 
@@ -161,10 +163,15 @@ def test_transports_and_writers_are_asked_alike(loop: str, pki: Any) -> None:
         asyncio.run(main())
     names = sorted(peer.common_name for peer in seen)
     assert names == ["frodo", "frodo", "frodo", "localhost"]
+    # A further question about the address has an answer, also under uvloop, which tells it after the handshake alone.
+    for peer in seen:
+        assert peer.connection.transport_address == "127.0.0.1"
+        peer.require(policies.PeerAddress("127.0.0.1/32"))
 
 
-def test_asyncio_tells_the_policy_the_address_of_the_socket(pki: Any) -> None:
-    """PeerAddress works under asyncio: the address is that of the socket below the TLS object."""
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_event_loops_tell_the_policy_the_address_of_the_socket(loop: str, pki: Any) -> None:
+    """PeerAddress works on servers without a gate: the address is that of the socket below the TLS object."""
     outcomes: list[Any] = []
 
     async def serve(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -176,14 +183,43 @@ def test_asyncio_tells_the_policy_the_address_of_the_socket(pki: Any) -> None:
             context = pki.server(policies.CommonName("frodo") & policies.PeerAddress(network))
             async with await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context) as server:
                 port = server.sockets[0].getsockname()[1]
-                reader, writer = await asyncio.open_connection(
-                    "127.0.0.1", port, ssl=pki.plain_client(), server_hostname="localhost"
-                )
-                assert await reader.read() == b""
-                writer.close()
+                for _ in range(3):
+                    await asyncio.gather(*(ask(port) for _ in range(5)))
+            enforcement: Any = enforcement_of(context)
+            assert enforcement.uses_address is (loop == "uvloop")
 
-    asyncio.run(main())
-    assert [peer.connection.transport_address for peer in outcomes] == ["127.0.0.1"]
+    async def ask(port: int) -> None:
+        try:
+            reader, writer = await asyncio.open_connection(
+                "127.0.0.1", port, ssl=pki.plain_client(), server_hostname="localhost"
+            )
+            assert await reader.read() == b""
+            writer.close()
+        except OSError:
+            return  # refused
+
+    if loop == "uvloop":
+        pytest.importorskip("uvloop").run(main())
+    else:
+        asyncio.run(main())
+    assert [peer.connection.transport_address for peer in outcomes] == ["127.0.0.1"] * 15
+
+
+def test_nobody_fills_a_loop_with_searches_for_an_address(pki: Any, pair: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no address can be had each refusal would walk through all objects: after a burst that is left out."""
+    searches: list[object] = []
+
+    def search(part: object) -> object:
+        searches.append(part)
+        return _cpython.uvloop_peername(part)
+
+    monkeypatch.setattr(_hook, "uvloop_peername", search)
+    monkeypatch.setattr(_log, "SEARCHES", _log.Buckets(burst=10, rate=0.0))  # however slow the machine is
+    context = pki.server(policies.CommonName("frodo") & policies.PeerAddress("127.0.0.1"))
+    for _ in range(30):
+        with pytest.raises(tls.HandshakeRejected, match=r"address\.unknown"):
+            pair(context, pki.plain_client(), "localhost").shake()
+    assert len(searches) == 10
 
 
 def test_rule_4_a_certificate_that_changed_has_no_peer(pki: Any, pair: Any) -> None:
