@@ -133,3 +133,10 @@ def bench(session: nox.Session) -> None:
     """Measure the ratios of the speed table; timings never decide whether a test passes."""
     _install(session, "bench")
     session.run("python", "-m", "bench", *session.posargs)
+
+
+@nox.session(requires=["build"])
+def fuzz(session: nox.Session) -> None:
+    """Run every fuzz target for some seconds, three by default: ``-- --seconds 600 envoy`` digs deeper."""
+    _install(session)
+    session.run("python", "-m", "fuzz", *(session.posargs or ["--seconds", "3"]))

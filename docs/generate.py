@@ -29,6 +29,7 @@ AREAS: Final = {
     "name": "Names",
     "serial": "Serial numbers",
     "trust": "Trust",
+    "tenant": "Tenants",
     "resumption": "Resumption",
     "policy": "Combinations",
     "fact": "Facts",
@@ -44,9 +45,11 @@ AREAS: Final = {
     "revocation": "Revocation",
     "ocsp": "OCSP",
     "crl": "CRL",
+    "fetch": "Fetching",
     "peer": "The peer",
     "tls": "The connection",
     "gate": "The gate",
+    "forwarded": "Forwarded certificates",
 }
 
 

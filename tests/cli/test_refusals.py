@@ -1,56 +1,42 @@
-"""Log lines and decisions of a server are brought together, each line with the decision that it tells of."""
+"""Log lines of a server are read with the decision that each tells of."""
 
 from __future__ import annotations
 
 import logging
 
-import pytest
-
 from mtlspolicy import Decision, Verdict
-from mtlspolicy.cli import _refusals
 from mtlspolicy.cli._refusals import Refusals
 
 LOGGER = logging.getLogger("mtlspolicy.connection")
 
 
-def log(code: str, summary: str) -> None:
-    """Write a line as the library does."""
-    extra = {"mtlspolicy_code": code, "mtlspolicy_address": "127.0.0.1:9"}
-    LOGGER.warning("refused 127.0.0.1:9: %s: %s; subject: CN=x", code, summary, extra=extra)
-
-
-def deny(code: str, detail: str) -> Decision:
-    """Return a refusal."""
-    return Decision(Verdict.DENY, code, detail, clause="clause")
-
-
-def test_each_line_gets_its_decision() -> None:
-    """Decisions without a line are passed over; the one that the line tells of is found; permits are not kept."""
+def test_each_line_brings_its_decision() -> None:
+    """Address, code, line and decision come from one record; a line that tells of no refusal is passed over."""
     refusals = Refusals()
-    wanted = deny("name.mismatch", "presented 'b'")
-    for decision in (deny("name.mismatch", "presented 'a'"), Decision(Verdict.PERMIT, "name.match"), wanted):
-        refusals.observe(decision)
+    decision = Decision(Verdict.DENY, "name.mismatch", "presented 'b'", clause="clause")
     with refusals.listening():
-        log("name.mismatch", "presented 'b'")
+        LOGGER.warning("something else")
+        extra = {"mtlspolicy_decision": decision, "mtlspolicy_address": "127.0.0.1:9"}
+        LOGGER.warning("refused %s: %s", "127.0.0.1:9", decision.summary, extra=extra)
+        LOGGER.warning("refused nobody knows whom", extra={"mtlspolicy_decision": decision})
     found = refusals.next(5)
     assert found is not None
-    assert found.decision is wanted
-    assert found.address == "127.0.0.1:9"
-    assert found.line == "refused 127.0.0.1:9: name.mismatch: presented 'b'; subject: CN=x"
+    assert found.decision is decision
+    assert (found.address, found.code) == ("127.0.0.1:9", "name.mismatch")
+    assert found.line == "refused 127.0.0.1:9: presented 'b'"
+    unknown = refusals.next(5)
+    assert unknown is not None
+    assert (unknown.address, unknown.decision) == (None, decision)
 
 
-def test_a_line_alone_is_its_own_explanation(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where no decision comes, or none was made, what the line says is the explanation."""
-    monkeypatch.setattr(_refusals, "_DELAY", 0.01)
+def test_lines_are_kept_from_other_handlers_for_a_while() -> None:
+    """Inside the block nobody else prints the lines, and afterwards all is as before."""
     refusals = Refusals()
+    before = (LOGGER.propagate, list(LOGGER.handlers))
     with refusals.listening():
-        log("tls.openssl-expired", "it has expired")
-        log("name.mismatch", "presented 'b'")
-    for code, summary in (("tls.openssl-expired", "it has expired"), ("name.mismatch", "presented 'b'")):
-        found = refusals.next(5)
-        assert found is not None
-        assert (found.code, found.decision.code, found.decision.summary) == (code, code, summary)
-        assert not found.decision
+        assert not LOGGER.propagate
+        assert refusals in LOGGER.handlers
+    assert (LOGGER.propagate, list(LOGGER.handlers)) == before
 
 
 def test_waiting_ends() -> None:

@@ -36,20 +36,24 @@ class Lab:
     Attributes:
         namespace: What the blocks share; what is put in beforehand is theirs too.
         port: Stands in for 8443 in every block.
+        stands_in: What else is replaced when a block is run, such as a host name by the address of a server here.
     """
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.namespace: dict[str, Any] = {"__name__": "example"}
         self.port = _free_port()
+        self.stands_in: dict[str, str] = {}
         self._threads: list[threading.Thread] = []
         self._servers: list[http.server.HTTPServer] = []
         forever = http.server.HTTPServer.serve_forever
 
-        def serve(server: http.server.HTTPServer) -> None:
+        def serve(server: http.server.HTTPServer, *seconds: float) -> None:
+            if threading.current_thread() is not threading.main_thread():
+                return forever(server, *seconds)  # a server that has a thread of its own, as a test responder
             thread = threading.Thread(target=forever, args=(server, 0.05), daemon=True)
             self._servers.append(server)
             self._threads.append(thread)
-            thread.start()
+            return thread.start()
 
         monkeypatch.setattr(http.server.HTTPServer, "serve_forever", serve)
         # So that closing a server waits for the threads of its connections, and every line is in the log then.
@@ -58,8 +62,13 @@ class Lab:
     def run(self, page: str) -> None:
         """Run the Python blocks of *page*."""
         for number, code in enumerate(blocks(page, "python"), 1):
-            text = code.replace(_PORT, str(self.port))
-            exec(compile(text, f"{page}, block {number}", "exec", dont_inherit=True), self.namespace)  # noqa: S102 - ours
+            exec(compile(self.as_run(code), f"{page}, block {number}", "exec", dont_inherit=True), self.namespace)  # noqa: S102 - ours
+
+    def as_run(self, text: str) -> str:
+        """Return *text* of a page with what stands in for its port, names and addresses."""
+        for printed, ours in self.stands_in.items():
+            text = text.replace(printed, ours)
+        return text.replace(_PORT, str(self.port))
 
     def get(self, client: IssuedCertificate | None, trust: CertificateAuthority, **request: Any) -> tuple[int, str]:
         """Send a request to the page's server and return status and body; a client that is refused sees an error."""

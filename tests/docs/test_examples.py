@@ -11,20 +11,21 @@ import sqlite3
 import ssl
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import pytest
-from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from cryptography.x509 import ocsp
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
+from mtlspolicy import Possession, PresentedChain, VerificationError
 from mtlspolicy.testing import CertificateAuthority, IssuedCertificate
 from mtlspolicy.testing._hand_made import V1, HandMade
 from mtlspolicy.testing._issued import pem_of
 from mtlspolicy.testing._request import leaf_request, sign_request
+
+from .proxy_pages import PROXY_SETUPS  # noqa: TID252 - the same
+from .revocation_pages import REVOCATION_SETUPS  # noqa: TID252 - tests are no package that could be named
 
 if TYPE_CHECKING:
     from tests.docs.conftest import Lab
@@ -230,33 +231,24 @@ def _first_version(certificate: Any, issuer: CertificateAuthority) -> bytes:
     return replace(HandMade.of(certificate), version=V1, extensions=()).signed_by(issuer.key)
 
 
-def _responses(lab: Lab) -> Steps:
-    root = CertificateAuthority("Root")
-    frodo = root.issue_client("frodo")
-    _write("clients-ca.pem", root.pem)
-    _write("frodo.pem", frodo.certificate_pem)
-    root.issue_server("localhost").files(".", name="server")
-    Path("ocsp").mkdir()
-    _respond(root, frodo, ocsp.OCSPCertStatus.GOOD)
+def _tenants(lab: Lab) -> Steps:
+    acme, zoo, common = (CertificateAuthority(name) for name in ("Acme", "Zoo", "Common"))
+    for place, ca in (("common/common", common), ("tenants/acme/acme-ca", acme), ("tenants/zoo/zoo-ca", zoo)):
+        path = Path("trust", f"{place}.pem")
+        path.parent.mkdir(parents=True)
+        path.write_bytes(ca.pem)
+    page = (Path(__file__).parents[2] / "docs" / "howto" / "tenants.md").read_text(encoding="utf-8")
+    Path("trust/index.toml").write_text(page.partition("```toml\n")[2].partition("```")[0], encoding="utf-8")
+    _write("acme-gateway.pem", acme.issue_client("58A0CBFFFE800001").chain_pem)
     yield
-    assert lab.namespace["peer"].common_name == "frodo"
-    assert ocsp.load_der_ocsp_request(lab.namespace["request"]).serial_number == frodo.certificate.serial_number
-    assert lab.namespace["context"].verify_mode is ssl.CERT_REQUIRED
-    _respond(root, frodo, ocsp.OCSPCertStatus.REVOKED)
-    verifier, chain = lab.namespace["verifier"], frodo.certificate_pem
-    facts = lab.namespace["revocation"].facts(verifier, chain, responses=lab.namespace["at_hand"])
-    assert verifier.decide(chain, facts=facts).code == "ocsp.revoked"
-
-
-def _respond(root: CertificateAuthority, leaf: IssuedCertificate, status: ocsp.OCSPCertStatus) -> None:
-    """Write a response of the CA about *leaf* into the page's folder."""
-    now = datetime.now(UTC)
-    revoked = now if status is ocsp.OCSPCertStatus.REVOKED else None
-    builder = ocsp.OCSPResponseBuilder().responder_id(ocsp.OCSPResponderEncoding.NAME, root.certificate)
-    builder = builder.add_response(
-        leaf.certificate, root.certificate, hashes.SHA256(), status, now, now + timedelta(hours=1), revoked, None
-    )
-    _write("ocsp/frodo.der", builder.sign(root.key, hashes.SHA256()).public_bytes(Encoding.DER))
+    assert lab.namespace["before"] == 1
+    lab.namespace["tenants"].reload()
+    chain = PresentedChain.parse(lab.namespace["acme_gateway"], possession=Possession.PROXY)
+    gateway_of = lab.namespace["gateway_of"]
+    assert gateway_of("acme", chain, "58A0CBFFFE800001").common_name == "58A0CBFFFE800001"
+    for tenant, claimed in (("acme", "58A0CBFFFE800002"), ("zoo", "58A0CBFFFE800001")):
+        with pytest.raises(VerificationError):
+            gateway_of(tenant, chain, claimed)
 
 
 SETUPS: Final[dict[str, Callable[[Lab], Steps]]] = {
@@ -269,11 +261,13 @@ SETUPS: Final[dict[str, Callable[[Lab], Steps]]] = {
     "docs/howto/pin-and-rotate.md": _pins,
     "docs/howto/change-ca.md": _new_ca,
     "docs/howto/virtual-hosts.md": _hosts,
+    "docs/howto/tenants.md": _tenants,
     "docs/howto/own-policy.md": _own,
     "docs/howto/explain-refusal.md": _refusals,
     "docs/howto/coming-from-insecure.md": _insecure,
     "docs/howto/openssl-tutorials.md": _tutorial_certificates,
-    "docs/howto/ocsp-offline.md": _responses,
+    **PROXY_SETUPS,
+    **REVOCATION_SETUPS,
 }
 
 
@@ -289,7 +283,8 @@ def test_examples_run(
         with pytest.raises(StopIteration):
             next(steps)
         lab.close()
-    shown = {plain(line) for line in pages[page].splitlines() if line.startswith("refused 127.0.0.1:")}
+    logged = ("refused 127.0.0.1:", "no answer from ")
+    shown = {plain(lab.as_run(line)) for line in pages[page].splitlines() if line.startswith(logged)}
     assert shown <= {plain(record.getMessage()) for record in caplog.records}
 
 

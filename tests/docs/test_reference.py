@@ -22,15 +22,19 @@ SOURCE: Final = Path(importlib.import_module("mtlspolicy").__file__ or "").paren
 PUBLIC: Final = (
     "mtlspolicy",
     "mtlspolicy.errors",
+    "mtlspolicy.forwarded",
     "mtlspolicy.policies",
     "mtlspolicy.revocation",
+    "mtlspolicy.tenants",
     "mtlspolicy.testing",
     "mtlspolicy.tls",
 )
 NOT_DOCUMENTED: Final = {
     "mtlspolicy.__version__",
+    "mtlspolicy.forwarded",
     "mtlspolicy.policies",
     "mtlspolicy.revocation",
+    "mtlspolicy.tenants",
     "mtlspolicy.testing",
     "mtlspolicy.tls",
 }

@@ -15,6 +15,7 @@ LISTED: Final = (
     "Attacks on the connection",
     "Attacks on the path",
     "Attacks on names and pins",
+    "Attacks between tenants",
     "Mistakes that would admit",
 )
 

@@ -38,6 +38,7 @@ http {{
         ssl_verify_client on;
         ssl_verify_depth 3;
         keepalive_timeout 0;
+        {further}
         location / {{ return 200 "$ssl_client_s_dn of $ssl_client_i_dn"; }}
     }}
 }}
@@ -68,15 +69,26 @@ class Nginx:
 
 
 @contextmanager
-def running_nginx(folder: Path, leaf: IssuedCertificate, clients_ca: bytes) -> Generator[Nginx, None, None]:
-    """Run nginx with a server certificate, for clients of the authorities in *clients_ca* (PEM), and end it."""
+def running_nginx(
+    folder: Path, leaf: IssuedCertificate, clients_ca: bytes, *, further: str = ""
+) -> Generator[Nginx, None, None]:
+    """Run nginx with a server certificate, for clients of the authorities in *clients_ca* (PEM), and end it.
+
+    Args:
+        folder: Where it finds its files and writes its logs.
+        leaf: The server's certificate.
+        clients_ca: Authorities of clients, PEM.
+        further: Directives of the server besides the usual ones.
+    """
     path = require("nginx")
     leaf.files(folder, name="server")
     (folder / "clients-ca.pem").write_bytes(clients_ca)
     with socket.create_server((HOST, 0), backlog=64) as listening:
         port = listening.getsockname()[1]
         configuration = folder / "nginx.conf"
-        configuration.write_text(_CONFIGURATION.format(folder=folder, host=HOST, port=port), encoding="utf-8")
+        configuration.write_text(
+            _CONFIGURATION.format(folder=folder, host=HOST, port=port, further=further), encoding="utf-8"
+        )
         number = listening.fileno()
         with subprocess.Popen(
             [path, "-p", str(folder), "-c", str(configuration), "-e", str(folder / "error.log")],

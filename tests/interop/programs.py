@@ -18,6 +18,7 @@ PACKAGES: Final = {
     "nginx": "nginx-light",
     "node": "nodejs",
     "openssl": "openssl",
+    "redis-server": "redis-server",
 }
 """The Debian package of each program."""
 _SECONDS: Final = 50.0

@@ -14,10 +14,10 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from mtlspolicy._certificate import ParsedCertificate
-from mtlspolicy._revocation import OCSPRule, RevocationAnswer, RevocationQuestion
+from mtlspolicy._revocation import OCSPQuestion, OCSPRule, RevocationAnswer
 from mtlspolicy.revocation import read_ocsp
 from mtlspolicy.revocation._ocsp_layout import key_bits
-from mtlspolicy.testing import CertificateAuthority, IssuedCertificate
+from mtlspolicy.testing import CertificateAuthority, IssuedCertificate, pooled_key
 from mtlspolicy.testing import _der_writer as der
 from mtlspolicy.testing._hand_made import Extension, signature_algorithm
 from mtlspolicy.testing._keys import PrivateKey, sign_bytes, signature_hash
@@ -30,6 +30,9 @@ ROOT: Final = CertificateAuthority("Root", **LIFE)
 STRANGER: Final = CertificateAuthority("Stranger", **LIFE)
 FRODO: Final = ROOT.issue_client("frodo", **LIFE)
 SAM: Final = ROOT.issue_client("sam", **LIFE)
+RSA: Final = CertificateAuthority("Root", key=pooled_key("rsa-2048"), **LIFE)
+"""The issuer's name with an RSA key."""
+BILBO: Final = RSA.issue_client("bilbo", **LIFE)
 SIGNING: Final = (ExtendedKeyUsageOID.OCSP_SIGNING,)
 
 BASIC: Final = "1.3.6.1.5.5.7.48.1.1"
@@ -110,7 +113,7 @@ class Made:
     key: PrivateKey | None = None
     digest: hashes.HashAlgorithm | None = None
     algorithm: bytes | None = None
-    pss: bool = False
+    pss: padding.PSS | None = None
     spoilt: bool = False
     kind: str = BASIC
     status: int = 0
@@ -127,10 +130,10 @@ class Made:
             der.sequence(*(entry.encoded() for entry in self.entries)),
             listed(self.extensions),
         )
-        if self.pss:
+        if self.pss is not None:
             assert isinstance(key, rsa.RSAPrivateKey)
             assert digest is not None
-            signature = key.sign(tbs, padding.PSS(padding.MGF1(digest), digest.digest_size), digest)
+            signature = key.sign(tbs, self.pss, digest)
         else:
             signature = sign_bytes(key, tbs, digest)
         if self.spoilt:
@@ -144,6 +147,54 @@ class Made:
     def saying(self, **parts: Any) -> Made:
         """Return a copy whose only entry has these parts."""
         return replace(self, entries=(replace(self.entries[0], **parts),))
+
+
+_PSS_DIGESTS: Final[dict[str, hashes.HashAlgorithm]] = {
+    "sha1": hashes.SHA1(),  # noqa: S303 - what is refused
+    "sha256": hashes.SHA256(),
+    "sha384": hashes.SHA384(),
+    "sha512": hashes.SHA512(),
+}
+
+
+def pss_algorithm(
+    name: str = "sha256", *, mask: str | None = None, salt: int | None = None, null: bytes = NULL
+) -> bytes:
+    """Return the AlgorithmIdentifier of RSASSA-PSS (RFC 4055, section 3.1), with each parameter stated."""
+    digest = der.sequence(der.object_identifier(_OIDS[name]), null)
+    masked = der.sequence(der.object_identifier(_OIDS[mask or name]), null)
+    length = _PSS_DIGESTS[name].digest_size if salt is None else salt
+    return der.sequence(
+        der.object_identifier("1.2.840.113549.1.1.10"),
+        der.sequence(
+            der.explicit(0, digest),
+            der.explicit(1, der.sequence(der.object_identifier("1.2.840.113549.1.1.8"), masked)),
+            der.explicit(2, der.integer(length)),
+        ),
+    )
+
+
+def pss(name: str = "sha256", *, mask: str | None = None, salt: int | None = None, **parts: Any) -> dict[str, Any]:
+    """Return the parts of a response that is really signed with RSASSA-PSS of these parameters."""
+    digest = _PSS_DIGESTS[name]
+    length = digest.digest_size if salt is None else salt
+    used = padding.PSS(padding.MGF1(_PSS_DIGESTS[mask or name]), length)
+    return {"digest": digest, "pss": used, "algorithm": pss_algorithm(name, mask=mask, salt=salt), **parts}
+
+
+def about(leaf: IssuedCertificate, issuer: CertificateAuthority, **parts: Any) -> Entry:
+    """Return an entry about *leaf*."""
+    return Entry(
+        name=issuer.certificate.subject.public_bytes(),
+        spki=ParsedCertificate(issuer.der).layout.spki,
+        serial=leaf.certificate.serial_number,
+        **parts,
+    )
+
+
+def by_rsa(**parts: Any) -> Made:
+    """Return a response about the client bilbo, by its issuer, whose key is RSA."""
+    return Made((about(BILBO, RSA),), signer=RSA, **parts)
 
 
 def by_name(certificate: x509.Certificate) -> bytes:
@@ -167,12 +218,12 @@ def error(status: int) -> bytes:
     return der.sequence(der.tlv(0x0A, bytes((status,))))
 
 
-def question(leaf: IssuedCertificate = FRODO, issuer: CertificateAuthority = ROOT, **rule: Any) -> RevocationQuestion:
+def question(leaf: IssuedCertificate = FRODO, issuer: CertificateAuthority = ROOT, **rule: Any) -> OCSPQuestion:
     """Return the question about *leaf*."""
-    return RevocationQuestion(ParsedCertificate(leaf.der), ParsedCertificate(issuer.der), OCSPRule(**rule))
+    return OCSPQuestion(ParsedCertificate(leaf.der), ParsedCertificate(issuer.der), OCSPRule(**rule))
 
 
-def read(response: Made | bytes, about: RevocationQuestion | None = None, **options: Any) -> RevocationAnswer:
+def read(response: Made | bytes, about: OCSPQuestion | None = None, **options: Any) -> RevocationAnswer:
     """Return what *response* says about *about*, by default about the client frodo."""
     data = response.encoded() if isinstance(response, Made) else response
     given: dict[str, Any] = {"at": AT, **options}

@@ -19,21 +19,28 @@ from mtlspolicy.testing import _der_writer as der
 from mtlspolicy.testing._hand_made import Extension
 from tests.revocation.made import (
     AT,
+    BILBO,
     FRODO,
     GOOD,
     HOUR,
     LIFE,
     NONCE,
+    NULL,
     ROOT,
+    RSA,
     SIGNING,
     STRANGER,
     UNKNOWN,
     Entry,
     Made,
+    about,
     by_delegate,
     by_key,
+    by_rsa,
     delegate,
     generalized,
+    pss,
+    pss_algorithm,
     question,
     read,
     revoked,
@@ -41,20 +48,6 @@ from tests.revocation.made import (
 
 GOOD_ANSWER = (RevocationStatus.GOOD, "ocsp.good")
 DELEGATE = delegate()
-PSS_SHA256 = der.sequence(
-    der.object_identifier("1.2.840.113549.1.1.10"),
-    der.sequence(
-        der.explicit(0, der.sequence(der.object_identifier("2.16.840.1.101.3.4.2.1"), der.null())),
-        der.explicit(
-            1,
-            der.sequence(
-                der.object_identifier("1.2.840.113549.1.1.8"),
-                der.sequence(der.object_identifier("2.16.840.1.101.3.4.2.1"), der.null()),
-            ),
-        ),
-        der.explicit(2, der.integer(32)),
-    ),
-)
 
 ACCEPTED = {
     "by the issuer, named": Made(),
@@ -115,22 +108,23 @@ def test_every_kind_of_key(kind: str) -> None:
         assert (spoilt.status, spoilt.code) == (RevocationStatus.UNAVAILABLE, "ocsp.signature")
 
 
-def test_rsa_with_pss() -> None:
-    """A delegate's certificate may be signed with RSASSA-PSS; a response so signed is refused by that name."""
-    authority = CertificateAuthority("Issuing", key=pooled_key("rsa-2048"), **LIFE)
-    leaf = authority.issue_client("frodo", **LIFE)
-    helper = delegate(authority)
+@pytest.mark.parametrize("name", ["sha256", "sha384", "sha512"])
+@pytest.mark.parametrize("null", [NULL, b""])
+def test_rsa_with_pss(name: str, null: bytes) -> None:
+    """RSASSA-PSS with one digest for message and mask and a salt of its length; its digests' NULL may be left out."""
+    response = by_rsa(**{**pss(name), "algorithm": pss_algorithm(name, null=null)})
+    assert read(response, question(BILBO, RSA)).code == "ocsp.good"
+    spoilt = read(replace(response, spoilt=True), question(BILBO, RSA))
+    assert (spoilt.status, spoilt.code) == (RevocationStatus.UNAVAILABLE, "ocsp.signature")
+
+
+def test_a_delegate_whose_certificate_is_signed_with_pss() -> None:
+    """A delegate's certificate may be signed with RSASSA-PSS, whatever signs the response."""
+    helper = delegate(RSA)
     padded = padding.PSS(padding.MGF1(hashes.SHA256()), 32)
-    signed = rebuilt(helper.certificate).sign(pooled_key("rsa-2048"), hashes.SHA256(), rsa_padding=padded)
-    entry = Entry(
-        name=authority.certificate.subject.public_bytes(),
-        spki=ParsedCertificate(authority.der).layout.spki,
-        serial=leaf.certificate.serial_number,
-    )
-    response = Made((entry,), signer=helper, certificates=(signed.public_bytes(Encoding.DER),))
-    assert read(response, question(leaf, authority)).code == "ocsp.good"
-    direct = read(Made((entry,), signer=authority, algorithm=PSS_SHA256, pss=True), question(leaf, authority))
-    assert (direct.code, "RSASSA-PSS" in direct.detail) == ("ocsp.signature-algorithm", True)
+    signed = rebuilt(helper.certificate).sign(RSA.key, hashes.SHA256(), rsa_padding=padded)
+    response = Made((about(BILBO, RSA),), signer=helper, certificates=(signed.public_bytes(Encoding.DER),))
+    assert read(response, question(BILBO, RSA)).code == "ocsp.good"
 
 
 def test_revoked_says_when_and_why() -> None:

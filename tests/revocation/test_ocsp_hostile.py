@@ -24,10 +24,11 @@ from mtlspolicy._policy import decide
 from mtlspolicy.errors import ConfigurationError
 from mtlspolicy.testing import CertificateAuthority, evidence
 from mtlspolicy.testing import _der_writer as der
-from mtlspolicy.testing._hand_made import Extension, HandMade
-from mtlspolicy.testing._keys import pooled_key
+from mtlspolicy.testing._hand_made import Extension, HandMade, assemble, signature_algorithm
+from mtlspolicy.testing._keys import pooled_key, sign_bytes
 from tests.revocation.made import (
     AT,
+    BILBO,
     FRODO,
     GOOD,
     HOUR,
@@ -35,6 +36,7 @@ from tests.revocation.made import (
     NONCE,
     NULL,
     ROOT,
+    RSA,
     SAM,
     SIGNING,
     STRANGER,
@@ -44,8 +46,11 @@ from tests.revocation.made import (
     by_delegate,
     by_key,
     by_name,
+    by_rsa,
     delegate,
     error,
+    pss,
+    pss_algorithm,
     question,
     read,
     revoked,
@@ -87,6 +92,96 @@ def weak_delegate(key: Any) -> bytes:
     """Return a response of a delegate with this key, whatever its strength."""
     leaf = delegate(key=key)
     return by_delegate(leaf, digest=hashes.SHA256()).encoded()
+
+
+PSS: Final = "1.2.840.113549.1.1.10"
+_SHA256, _MGF1 = "2.16.840.1.101.3.4.2.1", "1.2.840.113549.1.1.8"
+
+
+def pss_of(*parameters: bytes) -> bytes:
+    """Return the AlgorithmIdentifier of RSASSA-PSS with these parameters."""
+    return der.sequence(der.object_identifier(PSS), der.sequence(*parameters))
+
+
+def _stated(name: str = _SHA256, mask: str = _SHA256) -> tuple[bytes, bytes]:
+    digest, masked = (der.sequence(der.object_identifier(one), NULL) for one in (name, mask))
+    return der.explicit(0, digest), der.explicit(1, der.sequence(der.object_identifier(_MGF1), masked))
+
+
+BY_RSA: Final[dict[str, tuple[Made, str]]] = {
+    "PSS with SHA-1 by default": (by_rsa(**pss("sha1", algorithm=pss_of())), "ocsp.signature-algorithm"),
+    "PSS with SHA-1 stated, which DER leaves out": (by_rsa(**pss("sha1")), "ocsp.malformed"),
+    "PSS with SHA-1 for the mask, stated": (by_rsa(**pss(mask="sha1")), "ocsp.malformed"),
+    "PSS with SHA-1 for the message, stated": (by_rsa(**pss("sha1", mask="sha256")), "ocsp.malformed"),
+    "PSS with another digest for the mask": (by_rsa(**pss(mask="sha384")), "ocsp.signature-algorithm"),
+    "PSS with a salt of 20 bytes, stated": (by_rsa(**pss(salt=20)), "ocsp.malformed"),
+    "PSS with SHA-1 for the mask": (
+        by_rsa(**pss(mask="sha1", algorithm=pss_of(_stated()[0], der.explicit(2, der.integer(32))))),
+        "ocsp.signature-algorithm",
+    ),
+    "PSS with SHA-1 for the message": (
+        by_rsa(**pss("sha1", mask="sha256", algorithm=pss_of(_stated()[1]))), "ocsp.signature-algorithm",
+    ),
+    "PSS with a salt of 33 bytes": (by_rsa(**pss(salt=33)), "ocsp.signature-algorithm"),
+    "PSS without salt": (by_rsa(**pss(salt=0)), "ocsp.signature-algorithm"),
+    "PSS with a salt of 222 bytes": (by_rsa(**pss(salt=222)), "ocsp.signature-algorithm"),
+    "PSS with the salt left out, which means 20": (
+        by_rsa(**pss(salt=20, algorithm=pss_of(*_stated()))), "ocsp.signature-algorithm",
+    ),
+    "PSS that states the trailer, which DER leaves out": (
+        by_rsa(**pss(algorithm=pss_of(*_stated(), der.explicit(2, der.integer(32)), der.explicit(3, der.integer(1))))),
+        "ocsp.signature-algorithm",
+    ),
+    "PSS with another trailer": (
+        by_rsa(**pss(algorithm=pss_of(*_stated(), der.explicit(2, der.integer(32)), der.explicit(3, der.integer(2))))),
+        "ocsp.signature-algorithm",
+    ),
+    "PSS without parameters": (
+        by_rsa(**pss(algorithm=der.sequence(der.object_identifier(PSS)))), "ocsp.signature-algorithm",
+    ),
+    "PSS with NULL for parameters": (
+        by_rsa(**pss(algorithm=der.sequence(der.object_identifier(PSS), NULL))), "ocsp.malformed",
+    ),
+    "PSS with another salt than it says": (by_rsa(**pss(salt=20, algorithm=pss_algorithm())), "ocsp.signature"),
+    "PSS with another mask than it says": (by_rsa(**pss(mask="sha384", algorithm=pss_algorithm())), "ocsp.signature"),
+    "PSS with another digest than it says": (by_rsa(**pss("sha384", algorithm=pss_algorithm())), "ocsp.signature"),
+    "PSS under the name of PKCS #1": (by_rsa(**pss(algorithm=None)), "ocsp.signature"),
+    "PKCS #1 under the name of PSS": (by_rsa(algorithm=pss_algorithm()), "ocsp.signature"),
+    "PSS with one bit changed": (by_rsa(**pss(), spoilt=True), "ocsp.signature"),
+    "RSA under the name of ECDSA": (
+        by_rsa(algorithm=der.sequence(der.object_identifier("1.2.840.10045.4.3.2"))), "ocsp.signature",
+    ),
+    "RSA with parameters that are not NULL": (
+        by_rsa(algorithm=der.sequence(der.object_identifier("1.2.840.113549.1.1.11"), der.octet_string(b""))),
+        "ocsp.malformed",
+    ),
+    "RSA with SHA-1": (by_rsa(digest=hashes.SHA1()), "ocsp.sha1"),  # noqa: S303 - what is refused
+}  # fmt: skip
+"""Responses about bilbo, whose issuer has an RSA key."""
+
+
+def of_two_minds() -> bytes:
+    """Return a response of a delegate whose certificate is signed under another algorithm than it says within."""
+    leaf = delegate()
+    hand = HandMade.of(leaf.certificate)
+    tbs = hand.to_be_signed(der.sequence(der.object_identifier("1.2.840.10045.4.3.3")))
+    signature = sign_bytes(ROOT.key, tbs, hashes.SHA256())
+    certificate = assemble(tbs, signature_algorithm(ROOT.key, hashes.SHA256()), signature)
+    return Made(signer=leaf, certificates=(certificate,)).encoded()
+
+
+def by_a_delegate_of_a_delegate() -> bytes:
+    """Return a response signed by a responder that another delegate has certified, both of them carried along."""
+    first, second = delegate(), delegate(eku=SIGNING)
+    hand = HandMade.of(second.certificate)
+    certified = replace(hand, issuer=first.certificate.subject.public_bytes()).signed_by(first.key)
+    return Made(signer=second, certificates=(certified, first.der)).encoded()
+
+
+def with_a_word_for_its_delegate() -> bytes:
+    """Return a response of a delegate without nocheck that says good of the delegate itself as well."""
+    leaf = delegate(extensions=[])
+    return by_delegate(leaf, entries=(Entry(), Entry(serial=leaf.certificate.serial_number))).encoded()
 
 
 HOSTILE: Final[dict[str, tuple[Made | bytes, str]]] = {
@@ -164,6 +259,17 @@ HOSTILE: Final[dict[str, tuple[Made | bytes, str]]] = {
         Made(algorithm=der.sequence(der.object_identifier("1.2.840.113549.1.1.4"), NULL)), "ocsp.signature-algorithm",
     ),
     "SHA-1": (Made(digest=hashes.SHA1()), "ocsp.sha1"),  # noqa: S303 - what is refused
+    "ECDSA with parameters": (
+        Made(algorithm=der.sequence(der.object_identifier("1.2.840.10045.4.3.2"), NULL)), "ocsp.malformed",
+    ),
+    "ECDSA under the name of RSA": (
+        Made(algorithm=der.sequence(der.object_identifier("1.2.840.113549.1.1.11"), NULL)), "ocsp.signature",
+    ),
+    "ECDSA under the name of PSS": (Made(algorithm=pss_algorithm()), "ocsp.signature"),
+    "ECDSA with another digest than it says": (
+        Made(algorithm=der.sequence(der.object_identifier("1.2.840.10045.4.3.3"))), "ocsp.signature",
+    ),
+    "an algorithm without an object identifier": (Made(algorithm=der.sequence(NULL)), "ocsp.malformed"),
     # responders
     "the ResponderID of another": (Made(responder=by_name(STRANGER.certificate)), "ocsp.responder-unknown"),
     "the key of another": (Made(responder=by_key(ParsedCertificate(OTHER_KEY.der))), "ocsp.responder-unknown"),
@@ -190,12 +296,15 @@ HOSTILE: Final[dict[str, tuple[Made | bytes, str]]] = {
         by_delegate(delegate(ROOT.intermediate("Responders", **LIFE))), "ocsp.delegate-issuer",
     ),
     "a delegate that the issuer did not sign": (signed_elsewhere(), "ocsp.delegate-issuer"),
+    "a delegate signed under two algorithms": (of_two_minds(), "ocsp.delegate-issuer"),
     "a delegate that is over": (by_delegate(delegate(**BEFORE)), "ocsp.responder-validity"),
     "a delegate to come": (by_delegate(delegate(**AFTER)), "ocsp.responder-validity"),
     "a delegate that may not sign": (
         remade(x509.KeyUsage.oid, b"\x03\x02\x05\x20", critical=True), "ocsp.delegate-key-usage",
     ),
     "a delegate that may be revoked": (by_delegate(delegate(extensions=[])), "ocsp.delegate-revocation"),
+    "a delegate that vouches for itself": (with_a_word_for_its_delegate(), "ocsp.delegate-revocation"),
+    "a delegate of a delegate": (by_a_delegate_of_a_delegate(), "ocsp.delegate-issuer"),
     "a delegate with a critical extension": (
         remade(x509.ObjectIdentifier("1.2.3.4"), NULL, critical=True), "ocsp.delegate-critical-extension",
     ),
@@ -251,20 +360,20 @@ def test_the_suite_is_large_enough() -> None:
     assert len(HOSTILE) >= 60
 
 
-@pytest.mark.parametrize("name", HOSTILE)
+@pytest.mark.parametrize("name", [*HOSTILE, *BY_RSA])
 def test_no_hostile_response_reads_as_good(name: str) -> None:
     """Each has its own code, is no GOOD, and lets no rule admit but a soft one where there is no answer at all."""
-    response, code = HOSTILE[name]
-    answer = read(response)
+    leaf, (response, code) = (BILBO, BY_RSA[name]) if name in BY_RSA else (FRODO, HOSTILE[name])
+    answer = read(response, question(leaf, RSA if name in BY_RSA else ROOT))
     assert answer.code == code, answer.detail
     contradictory = code == "ocsp.contradictory"
     assert answer.status is (RevocationStatus.UNKNOWN if contradictory else RevocationStatus.UNAVAILABLE)
     assert answer.detail
-    about = evidence(certificate=FRODO, at=AT)
+    subject = evidence(certificate=leaf, at=AT)
     for soft in (False, True):
         policy = policies.NotRevoked(soft=soft)
-        (need,) = policy.requires(about.path)
-        with_answer = evidence(certificate=FRODO, at=AT, facts=Facts({need: Fact(answer)}))
+        (need,) = policy.requires(subject.path)
+        with_answer = evidence(certificate=leaf, at=AT, facts=Facts({need: Fact(answer)}))
         decision = decide(policy, with_answer)
         assert decision.verdict is (Verdict.PERMIT if soft and not contradictory else Verdict.INDETERMINATE)
         assert decision.code == ("ocsp.contradictory" if contradictory else "ocsp.soft" if soft else "ocsp.unavailable")

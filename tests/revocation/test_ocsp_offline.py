@@ -35,7 +35,22 @@ from mtlspolicy.revocation import OCSP, _offline, responses_source
 from mtlspolicy.revocation import best_answer as best
 from mtlspolicy.revocation import facts as facts_of
 from mtlspolicy.testing import CertificateAuthority, IssuedCertificate
-from tests.revocation.made import AT, FRODO, HOUR, ROOT, SAM, UNKNOWN, Entry, Made, delegate, error, question, revoked
+from tests.revocation.made import (
+    AT,
+    FRODO,
+    HOUR,
+    ROOT,
+    SAM,
+    UNKNOWN,
+    Entry,
+    Made,
+    about,
+    by_delegate,
+    delegate,
+    error,
+    question,
+    revoked,
+)
 
 NOT_REVOKED: Final = policies.NotRevoked()
 SOFT: Final = policies.NotRevoked(soft=True)
@@ -193,6 +208,18 @@ def test_of_several_responses_the_newest_counts_and_a_revocation_above_all(respo
         assert best(question(), order, at=AT).code == code
 
 
+def test_a_delegate_is_not_excused_by_a_response_about_it() -> None:
+    """Without nocheck a delegate may sign nothing, even with the issuer's own word on it at hand: nobody asks twice."""
+    helper = delegate(extensions=[])
+    response = by_delegate(helper).encoded()
+    about_it = Made((about(helper, ROOT),)).encoded()
+    assert best(question(helper), [about_it], at=AT).code == "ocsp.good"
+    for order in ([response, about_it], [about_it, response]):
+        assert best(question(), order, at=AT).code == "ocsp.delegate-revocation"
+    named = question(responders=(ParsedCertificate(helper.der),))
+    assert best(named, [response], at=AT).code == "ocsp.good"
+
+
 def test_the_source_says_how_long_its_answers_live() -> None:
     """GOOD of a fixed list lives until nextUpdate, its age from thisUpdate on; what may change is kept briefly."""
     ca = CertificateAuthority("Root")
@@ -218,7 +245,7 @@ def test_the_source_says_how_long_its_answers_live() -> None:
 
 def test_the_source_answers_questions_about_revocation_alone() -> None:
     """Registered under another kind it would be asked other things, which it refuses."""
-    with pytest.raises(ConfigurationError, match="RevocationQuestion"):
+    with pytest.raises(ConfigurationError, match="OCSPQuestion"):
         responses_source([])("sha256")
 
 

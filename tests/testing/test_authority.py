@@ -281,3 +281,10 @@ def test_cross_signed_authority_leads_to_both_roots() -> None:
     assert web_client_path(crossed)[-1] == new.certificate
     verifier = PolicyBuilder().store(Store([new.certificate])).build_client_verifier()
     assert verifier.verify(leaf.certificate, [cross.certificate]).chain[-1] == new.certificate
+
+
+def test_the_marker_is_read_by_every_language() -> None:
+    """Go reads arcs of at most 31 bits, and refuses the whole certificate for a longer one."""
+    arcs = [int(arc) for arc in MARKER_OID.dotted_string.split(".")]
+    assert max(arcs) < 1 << 28
+    assert MARKER_OID in [extension.oid for extension in CertificateAuthority().certificate.extensions]

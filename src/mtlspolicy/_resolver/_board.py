@@ -12,7 +12,7 @@ import threading
 import time
 from collections import OrderedDict
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 from mtlspolicy._evidence import Fact, Need
 from mtlspolicy._resolver._flight import Flight, Slot
@@ -30,12 +30,25 @@ LOG_PAUSE: Final = 1.0
 """Seconds between two log lines about one kind: peers can cause failures, and must not fill a disk with them."""
 
 
-class Kept(NamedTuple):
-    """A fact in the cache, with the monotonic time that its age counts from and the one at which it goes."""
+class Kept:
+    """A fact in the cache.
 
-    fact: Fact
-    since: float
-    until: float
+    Attributes:
+        fact: The fact.
+        since: What its age counts from, on the monotonic clock, in seconds.
+        until: When it goes, same clock.
+        pushed: Whether a source brought it of its own accord.
+        asked: When it was last asked for, same clock.
+    """
+
+    __slots__ = ("asked", "fact", "pushed", "since", "until")
+
+    def __init__(self, fact: Fact, since: float, until: float, asked: float, *, pushed: bool) -> None:
+        self.fact = fact
+        self.since = since
+        self.until = until
+        self.asked = asked
+        self.pushed = pushed
 
 
 def clocks() -> tuple[float, datetime]:
@@ -109,6 +122,33 @@ class Board:
             self._tell(flight, self._reason(failure), now)
         flight.landed.set_result(None)
 
+    def renew(self, need: Need, answer: Answer) -> bool:
+        """Put *answer* in the place of the fact at hand, unless that one is newer; return whether it was.
+
+        Only for what somebody has asked here, or is asking: what nobody needs takes no room.
+        """
+        now, wall = clocks()
+        slot = (need.kind, need.key)
+        with self.lock:
+            older = self._facts.get(slot)
+            if self.closed or (older is None and all(flying != slot for flying, _ in self._shared)):
+                return False
+            kept = _kept(answer, (now, wall), (now, wall))
+            kept.pushed = True
+            if older is not None:
+                if older.since > kept.since and older.until >= now:
+                    return False
+                kept.asked = older.asked
+            self._facts[slot] = kept
+            self._failures.pop(slot, None)
+            return True
+
+    def last_asked(self, need: Need) -> float:
+        """Return when the fact for *need* was last asked for, on the monotonic clock; long ago where it is not here."""
+        with self.lock:
+            kept = self._facts.get((need.kind, need.key))
+            return -math.inf if kept is None else kept.asked
+
     def sweep(self) -> None:
         """Fail every flight whose deadline is over, whoever notices."""
         now, _ = clocks()
@@ -142,27 +182,26 @@ class Board:
         if age > self._max_age(need) or now > kept.until:
             return None
         self._facts.move_to_end(slot)
+        kept.asked = now
         return kept.fact
 
     def _keep(self, flight: Flight, value: Any, moment: tuple[float, datetime]) -> Fact:
-        """Return *value* as a fact, and keep it. Its age counts from the question: it may have been read then."""
-        obtained_at, keep = flight.asked_at, math.inf
-        if isinstance(value, Answer):
-            obtained_at = min(
-                value.obtained_at or obtained_at, moment[1]
-            )  # a time to come would make it young for ever
-            keep = math.inf if value.keep is None else value.keep
-            value = value.value
-        fact = Fact(value, obtained_at)
-        since = flight.began - max(timedelta(0), flight.asked_at - obtained_at).total_seconds()
+        """Return *value* as a fact, and keep it. Its age counts from the question: it may have been read then.
+
+        What was pushed meanwhile and is newer is what those who wait get: a revocation must not be a moment too late.
+        """
+        kept = _kept(value, (flight.began, flight.asked_at), moment)
         older = self._facts.get(flight.slot)
-        if not self.closed and (older is None or older.since <= since):
-            self._facts[flight.slot] = Kept(fact, since, moment[0] + keep)
+        newer = older is not None and older.since > kept.since and older.until >= moment[0]
+        if older is not None and newer and older.pushed:
+            return older.fact
+        if not self.closed and not newer:
+            self._facts[flight.slot] = kept
             self._facts.move_to_end(flight.slot)
             if len(self._facts) > self.terms.max_entries:
                 self._facts.popitem(last=False)
         self._failures.pop(flight.slot, None)
-        return fact
+        return kept.fact
 
     def _remember_failure(self, flight: Flight, now: float) -> None:
         self._failures[flight.slot] = now
@@ -183,3 +222,15 @@ class Board:
             return f"{type(failure).__name__}: {escape(str(failure), 200)}"
         except Exception:  # noqa: BLE001 - an exception whose own text cannot be had
             return f"{type(failure).__name__} (its text cannot be had)"
+
+
+def _kept(value: Any, asked: tuple[float, datetime], moment: tuple[float, datetime]) -> Kept:
+    """Return *value*, asked for and obtained at two moments on both clocks, with the age and life that it states."""
+    (began, asked_at), (now, wall) = asked, moment
+    obtained_at, keep = asked_at, math.inf
+    if isinstance(value, Answer):
+        obtained_at = min(value.obtained_at or obtained_at, wall)  # a time to come would make it young for ever
+        keep = math.inf if value.keep is None else value.keep
+        value = value.value
+    since = began - max(timedelta(0), asked_at - obtained_at).total_seconds()
+    return Kept(Fact(value, obtained_at), since, now + keep, now, pushed=False)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from mtlspolicy._evidence import Fact
 from mtlspolicy._resolver._board import Board
 from mtlspolicy._resolver._flight import INTERRUPTS, Flight, Workers
-from mtlspolicy._resolver._source import Source, Terms, is_async, readable_sources
+from mtlspolicy._resolver._source import Answer, Source, Terms, is_async, readable_sources
 
 if TYPE_CHECKING:
     import asyncio
@@ -167,6 +167,18 @@ class Resolver:
                 if new:
                     desk.start(answer)
         return found, flights
+
+    def renew(self, need: Need, answer: Answer) -> bool:
+        """Take *answer* for *need* from a source that renews what it told, and return whether it is used from now on.
+
+        It is not where nobody has asked for it here, and where the fact at hand is newer. Who waits for the same fact
+        gets the newer of the two.
+        """
+        return self._current().board.renew(need, answer)
+
+    def last_asked(self, need: Need) -> float:
+        """Return when the fact for *need* was last asked for, on the monotonic clock; minus infinity: never."""
+        return self._current().board.last_asked(need)
 
     def sweep(self) -> None:
         """Fail what has waited longer than the deadline."""

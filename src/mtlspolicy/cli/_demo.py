@@ -102,7 +102,7 @@ def run(_arguments: argparse.Namespace) -> int:
 
 async def _visits(pki: DemoPKI) -> list[Result]:
     desk, refusals = Desk(pki.policy(*ALLOWED)), Refusals()
-    verifier = verifier_for(pki, desk).observed_by(refusals.observe)
+    verifier = verifier_for(pki, desk)
     context = server_context(credential=pki.server.credential, verifier=verifier)
     with refusals.listening():
         server = await listen(context, 0, lambda _peer, _address: None)

@@ -9,16 +9,18 @@ from __future__ import annotations
 import argparse
 from typing import Final
 
+from mtlspolicy._chain import Possession, PresentedChain
 from mtlspolicy._decision import Decision
 from mtlspolicy._policy import Policy
 from mtlspolicy._profile import PathProfile
 from mtlspolicy._trust import TrustStore
 from mtlspolicy._verifier import Verifier
+from mtlspolicy.cli._ask import Asked, ask, facts_of
 from mtlspolicy.cli._input import parse_time, read_bytes, read_certificates
-from mtlspolicy.cli._output import paint, say, say_json, wrapped
+from mtlspolicy.cli._output import fields, paint, say, say_json, wrapped
 from mtlspolicy.cli._remedies import remedy_for
-from mtlspolicy.errors import ConfigurationError
-from mtlspolicy.policies import AnyOf, Anyone, CommonName, DNSName, IssuerPin, SPKIPin, URIName
+from mtlspolicy.errors import ConfigurationError, MalformedEvidence
+from mtlspolicy.policies import AnyOf, Anyone, CommonName, DNSName, IssuerPin, NotRevoked, SPKIPin, URIName
 
 _PROFILES: Final = {
     "private-pki": PathProfile.PRIVATE_PKI,
@@ -35,18 +37,51 @@ def run(arguments: argparse.Namespace) -> int:
         ConfigurationError: A flag, a file or their combination is wrong.
     """
     at = None if arguments.at is None else parse_time(arguments.at)
-    trust, policy = _trust(arguments), _policy(arguments)
-    profile = _PROFILES[arguments.profile]
-    if arguments.server is not None:
-        verifier = Verifier.for_servers(trust=trust, expected=arguments.server, policy=policy, profile=profile)
+    policy = _policy(arguments)
+    note = _ANYONE if policy is None and arguments.server is None else None
+    chain = read_bytes(arguments.chain)
+    if arguments.ocsp is None:
+        if arguments.allow_private:
+            raise ConfigurationError("--allow-private is about responders: say --ocsp as well")
+        decision, asked = _verifier(arguments, policy).decide(chain, at=at), None
     else:
-        verifier = Verifier.for_clients(trust=trust, policy=Anyone() if policy is None else policy, profile=profile)
-    decision = verifier.decide(read_bytes(arguments.chain), at=at)
+        if at is not None:
+            raise ConfigurationError("--ocsp asks responders now: leave --at out")
+        decision, asked = _decided_with_answers(arguments, policy, chain)
     if arguments.json:
-        say_json(decision.as_dict())
+        told = {} if asked is None else {"ocsp": [one.row() for one in asked]}
+        say_json({**decision.as_dict(), **told})
     else:
-        _print(decision, note=_ANYONE if policy is None and arguments.server is None else None)
+        _print(decision, note=note)
+        if asked is not None:
+            _print_answers(asked)
     return 0 if decision else 1
+
+
+def _verifier(arguments: argparse.Namespace, policy: Policy | None) -> Verifier:
+    trust, profile = _trust(arguments), _PROFILES[arguments.profile]
+    if arguments.server is not None:
+        return Verifier.for_servers(trust=trust, expected=arguments.server, policy=policy, profile=profile)
+    return Verifier.for_clients(trust=trust, policy=Anyone() if policy is None else policy, profile=profile)
+
+
+def _decided_with_answers(
+    arguments: argparse.Namespace, policy: Policy | None, chain: bytes
+) -> tuple[Decision, tuple[Asked, ...]]:
+    """Ask about the path, whatever the rest of the policy makes of the peer, and decide with the answers."""
+    url = arguments.ocsp or None
+    # the responder that somebody names is that of the peer's issuer, and knows nothing of the CAs above
+    clause = NotRevoked("ocsp", responder=url, scope="path" if url is None else "end-entity")
+    asking = _verifier(arguments, clause if arguments.server is not None else Anyone() & clause)
+    try:
+        presented = PresentedChain.parse(chain, possession=Possession.NONE, limits=asking.limits)
+        needs = asking.judgement(presented).outcome().needs
+    except MalformedEvidence:
+        needs = ()  # the decision says what is wrong with it
+    asked = ask(needs, allow_private=arguments.allow_private)
+    base = policy if policy is not None or arguments.server is not None else Anyone()
+    verifier = _verifier(arguments, clause if base is None else base & clause)
+    return verifier.decide(chain, facts=facts_of(asked)), asked
 
 
 def _trust(arguments: argparse.Namespace) -> TrustStore:
@@ -104,3 +139,17 @@ def _print(decision: Decision, *, note: str | None) -> None:
     if remedy is not None:
         say()
         say(wrapped(remedy, first="remedy: ", rest="        "))
+
+
+def _print_answers(asked: tuple[Asked, ...]) -> None:
+    say()
+    if not asked:
+        say("ocsp: nobody was asked: the path is not valid, or nothing in it can be asked about")
+    for one in asked:
+        row = one.row()
+        say(f"ocsp: {row.pop('certificate')}")
+        detail = row.pop("detail", "")
+        for line in fields(row, indent="  "):
+            say(line)
+        if detail:
+            say(wrapped(detail, first="  ", rest="  "))

@@ -125,8 +125,26 @@ def _add_explain(commands: _AddParser) -> None:
     policy.add_argument(
         "--issuer", action="append", default=[], metavar="FILE", help="certificate of the CA that must have issued it"
     )
+    _add_ocsp(parser)
     _add_at(parser)
     _add_json(parser)
+
+
+def _add_ocsp(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("revocation (nobody is asked unless it is said here)")
+    group.add_argument(
+        "--ocsp",
+        nargs="?",
+        const="",
+        metavar="URL",
+        help="require that it is not revoked: ask this responder about the peer's certificate; without URL, about each "
+        "certificate of the path the responder that it names",
+    )
+    group.add_argument(
+        "--allow-private",
+        action="store_true",
+        help="let responders have private addresses, such as 127.0.0.1, and any port",
+    )
 
 
 def _add_pki(commands: _AddParser) -> None:

@@ -70,7 +70,7 @@ def _write_clients(pki: DemoPKI, directory: Path) -> dict[str, str]:
 
 async def _serve(pki: DemoPKI, port: int, directory: Path, clients: dict[str, str]) -> None:
     desk, refusals, stop = Desk(pki.policy(*ALLOWED)), Refusals(), asyncio.Event()
-    verifier = verifier_for(pki, desk).observed_by(refusals.observe)
+    verifier = verifier_for(pki, desk)
     context = server_context(credential=pki.server.credential, verifier=verifier)
     server = await listen(context, port, _say_admitted)
     with refusals.listening():

@@ -37,7 +37,7 @@ def warnings_on(certificate: ParsedCertificate, *, at: datetime, role: str | Non
     """
     found: list[str] = []
     for sentences in (
-        _version(certificate), _names(certificate), _strength(certificate), _basics(certificate),
+        _version(certificate), _names(certificate, role), _strength(certificate), _basics(certificate),
         _validity(certificate, at), _purpose(certificate, role),
     ):  # fmt: skip
         try:
@@ -55,7 +55,7 @@ def _version(certificate: ParsedCertificate) -> Iterator[str]:
         yield refusal.detail
 
 
-def _names(certificate: ParsedCertificate) -> Iterator[str]:
+def _names(certificate: ParsedCertificate, role: str | None) -> Iterator[str]:
     names = certificate.names
     if names.hostile is not None:
         yield f"the name {quoted(names.hostile)} holds control or format characters: such a peer is always refused"
@@ -63,7 +63,7 @@ def _names(certificate: ParsedCertificate) -> Iterator[str]:
         yield f"names that cannot be read, of these kinds: {', '.join(sorted(names.unreadable))}; they match nothing"
     if len(names.common_names) > 1:
         yield f"{len(names.common_names)} common names: a policy that needs exactly one does not match"
-    if not names.has_san and certificate.version == 3 and not _is_ca(certificate):
+    if role != "client" and not names.has_san and certificate.version == 3 and not _is_ca(certificate):
         yield "no subjectAltName: clients take a server's name from nowhere else (RFC 9525, section 4.1)"
 
 

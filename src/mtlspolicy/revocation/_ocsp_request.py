@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import ocsp
 
-from mtlspolicy._revocation import DEFAULT_RULE, OCSPRule, RevocationQuestion
+from mtlspolicy._revocation import DEFAULT_RULE, OCSPQuestion, OCSPRule
 from mtlspolicy.errors import ConfigurationError
 from mtlspolicy.policies._input import CertificateInput, certificate_of
 from mtlspolicy.revocation._ocsp_layout import issuer_digests
@@ -24,17 +24,17 @@ _DIGESTS: Final[dict[str, type[hashes.HashAlgorithm]]] = {"sha1": hashes.SHA1, "
 
 def ocsp_question(
     certificate: CertificateInput, issuer: CertificateInput, rule: OCSPRule = DEFAULT_RULE
-) -> RevocationQuestion:
+) -> OCSPQuestion:
     """Return the question whether *certificate* is revoked; that *issuer* did issue it is not verified.
 
     Raises:
         ConfigurationError: One of them is no certificate that can be read.
     """
     what = "ocsp_question"
-    return RevocationQuestion(certificate_of(certificate, what), certificate_of(issuer, what), rule)
+    return OCSPQuestion(certificate_of(certificate, what), certificate_of(issuer, what), rule)
 
 
-def ocsp_request(question: RevocationQuestion, *, digest: str = "sha1", nonce: bytes | None = None) -> bytes:
+def ocsp_request(question: OCSPQuestion, *, digest: str = "sha1", nonce: bytes | None = None) -> bytes:
     """Return the OCSPRequest for *question*, DER, for one certificate.
 
     Args:

@@ -13,12 +13,13 @@ from cryptography.x509 import ocsp
 
 from mtlspolicy._certificate import PARSER_ERRORS
 from mtlspolicy._evidence import RevocationStatus
-from mtlspolicy._revocation import RevocationAnswer, RevocationQuestion, shown
+from mtlspolicy._revocation import OCSPQuestion, RevocationAnswer, shown
 from mtlspolicy._text import escape
 from mtlspolicy.errors import ConfigurationError, MalformedEvidence
 from mtlspolicy.revocation._ocsp_layout import (
     ASKED,
     Entry,
+    Extensions,
     Layout,
     Unusable,
     entries_for,
@@ -35,13 +36,15 @@ MOST_BYTES: Final = 64 * 1024
 """Longest response; those in use have a few hundred bytes, and some thousand with certificates."""
 NONCE: Final = "1.3.6.1.5.5.7.48.1.2"
 _CRL_REASON, _INVALIDITY_DATE = "2.5.29.21", "2.5.29.24"
+_OF_RESPONSE: Final = frozenset({NONCE})
+_OF_ENTRY: Final = frozenset({_CRL_REASON, _INVALIDITY_DATE})
 _NONCE_BYTES: Final = range(1, 129)  # RFC 9654, section 2.1
 _NONE: Final = timedelta(0)
 
 _STATUSES: Final = {
-    ocsp.OCSPCertStatus.GOOD: RevocationStatus.GOOD,
-    ocsp.OCSPCertStatus.REVOKED: RevocationStatus.REVOKED,
-    ocsp.OCSPCertStatus.UNKNOWN: RevocationStatus.UNKNOWN,
+    ocsp.OCSPCertStatus.GOOD: (RevocationStatus.GOOD, "ocsp.good"),
+    ocsp.OCSPCertStatus.REVOKED: (RevocationStatus.REVOKED, "ocsp.revoked"),
+    ocsp.OCSPCertStatus.UNKNOWN: (RevocationStatus.UNKNOWN, "ocsp.unknown"),
 }
 _ERRORS: Final = {
     ocsp.OCSPResponseStatus.MALFORMED_REQUEST: ("ocsp.malformed-request", "malformedRequest"),
@@ -54,7 +57,7 @@ _ERRORS: Final = {
 
 def read_ocsp(
     response: bytes,
-    question: RevocationQuestion,
+    question: OCSPQuestion,
     *,
     at: datetime,
     nonce: bytes | None = None,
@@ -100,7 +103,7 @@ def _require_possible(at: datetime, nonce: bytes | None, digest: str | None) -> 
 
 
 def _accepted(
-    data: bytes, question: RevocationQuestion, at: datetime, nonce: bytes | None, digest: str | None
+    data: bytes, question: OCSPQuestion, at: datetime, nonce: bytes | None, digest: str | None
 ) -> tuple[Entry, datetime]:
     """Return the entry that answers, and producedAt, of a response that is signed and understood."""
     if len(data) > MOST_BYTES:
@@ -109,7 +112,7 @@ def _accepted(
     if response.response_status is not ocsp.OCSPResponseStatus.SUCCESSFUL:
         code, name = _ERRORS[response.response_status]
         raise Unusable(code, f"the responder answers {name}")
-    layout = layout_of(response.tbs_response_bytes)
+    layout = layout_of(data)
     entries = entries_for(response, layout, question)
     require_signature(response, layout, question, at)
     _require_understood(layout, entries)
@@ -119,14 +122,18 @@ def _accepted(
 
 def _require_understood(layout: Layout, entries: list[Entry]) -> None:
     """Return if no critical extension is there that is not understood (RFC 6960, section 4.4)."""
-    places = [(layout.extensions, {NONCE}), *((entry.extensions, {_CRL_REASON, _INVALIDITY_DATE}) for entry in entries)]
-    for extensions, understood in places:
-        for oid, (critical, _) in extensions.items():
-            if critical and oid not in understood:
-                raise Unusable("ocsp.critical-extension", f"the response has the critical extension {oid}")
+    _require_known(layout.extensions, _OF_RESPONSE)
+    for entry in entries:
+        _require_known(entry.extensions, _OF_ENTRY)
 
 
-def _require_nonce(layout: Layout, question: RevocationQuestion, sent: bytes | None) -> None:
+def _require_known(extensions: Extensions, understood: frozenset[str]) -> None:
+    for oid, (critical, _) in extensions.items():
+        if critical and oid not in understood:
+            raise Unusable("ocsp.critical-extension", f"the response has the critical extension {oid}")
+
+
+def _require_nonce(layout: Layout, question: OCSPQuestion, sent: bytes | None) -> None:
     """Return if the nonce is the one sent. A prepared response has none (RFC 9654, section 2.1), and may lack it."""
     found = layout.extensions.get(NONCE)
     if found is None:
@@ -144,25 +151,22 @@ def _require_nonce(layout: Layout, question: RevocationQuestion, sent: bytes | N
 
 def _one_of(entries: list[Entry], digest: str | None) -> Entry:
     """Return the entry that answers; all entries about the certificate must say the same, whatever their digest."""
-    statuses = {entry.single.certificate_status for entry in entries}
-    if len(statuses) > 1:
+    if len(entries) > 1 and len(statuses := {entry.single.certificate_status for entry in entries}) > 1:
         told = " and ".join(sorted(status.name for status in statuses))
         raise Unusable("ocsp.contradictory", f"the response says {told} of the same certificate")
     asked = [entry for entry in entries if (entry.digest in ASKED if digest is None else entry.digest == digest)]
     if not asked:
         raise Unusable("ocsp.cert-id-algorithm", f"the CertID uses {entries[0].digest}, which was not asked for")
-    return max(asked, key=lambda entry: entry.single.this_update_utc)
+    return asked[0] if len(asked) == 1 else max(asked, key=lambda entry: entry.single.this_update_utc)
 
 
-def _answer(
-    entry: Entry, question: RevocationQuestion, at: datetime, produced_at: datetime, source: str
-) -> RevocationAnswer:
+def _answer(entry: Entry, question: OCSPQuestion, at: datetime, produced_at: datetime, source: str) -> RevocationAnswer:
     single = entry.single
-    status = _STATUSES[single.certificate_status]
+    status, code = _STATUSES[single.certificate_status]
     date = entry.extensions.get(_INVALIDITY_DATE)
     answer = RevocationAnswer(
         status,
-        f"ocsp.{status.value}",
+        code,
         source=source,
         this_update=single.this_update_utc,
         next_update=single.next_update_utc,
@@ -185,7 +189,7 @@ def _reason(single: ocsp.OCSPSingleResponse) -> str | None:
     return None if reason is None else reason.value
 
 
-def _require_current(answer: RevocationAnswer, question: RevocationQuestion, at: datetime) -> None:
+def _require_current(answer: RevocationAnswer, question: OCSPQuestion, at: datetime) -> None:
     """Return if thisUpdate, nextUpdate and producedAt are in order, and the answer neither of the past nor to come."""
     rule, this_update, next_update, produced_at = (
         question.rule, answer.this_update or at, answer.next_update, answer.produced_at or at,

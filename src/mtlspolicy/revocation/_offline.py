@@ -1,20 +1,21 @@
-"""Answers from OCSP responses at hand: files, staples, what a job fetched; as facts for `Verifier`, or as a source.
+"""Answers from OCSP responses and CRLs at hand: staples, what a job fetched; as facts for `Verifier`, or as a source.
 
-Nothing is fetched. Of several responses about one certificate the newest counts, and a revocation above all.
+Nothing is fetched. Of several answers about one certificate the newest counts, and a revocation above all.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from mtlspolicy._chain import ChainInput, Possession, PresentedChain
 from mtlspolicy._evidence import Fact, Facts, Need, RevocationStatus
 from mtlspolicy._peer import now
 from mtlspolicy._resolver import Answer
-from mtlspolicy._revocation import OCSP, RevocationAnswer, RevocationQuestion
+from mtlspolicy._revocation import CRL, OCSP, CRLQuestion, OCSPQuestion, RevocationAnswer, RevocationQuestion
 from mtlspolicy.errors import ConfigurationError, MalformedEvidence
+from mtlspolicy.revocation._crl_set import CRLInput, Held, crl_answer, held_crls, weight
 from mtlspolicy.revocation._ocsp_response import read_ocsp
 from mtlspolicy.revocation._seen import Seen
 
@@ -28,16 +29,15 @@ Responses: TypeAlias = "Iterable[bytes] | Callable[[], Iterable[bytes]]"
 
 RETRY: Final = 1.0
 """Seconds for which an answer is kept that another response may change, which may already be at hand."""
+_KINDS: Final = frozenset({OCSP, CRL})
 ROUNDS: Final = 8
 """How often facts may open new needs; as the resolver has it."""
 _ABSENT: Final = RevocationAnswer(
     RevocationStatus.UNAVAILABLE, "ocsp.absent", "no response about this certificate is at hand"
 )
-_SEVERITY: Final = (RevocationStatus.GOOD, RevocationStatus.UNKNOWN, RevocationStatus.REVOKED)
-_LAST: Final = datetime.max.replace(tzinfo=UTC)
 
 
-def best_answer(question: RevocationQuestion, responses: Iterable[bytes], *, at: datetime) -> RevocationAnswer:
+def best_answer(question: OCSPQuestion, responses: Iterable[bytes], *, at: datetime) -> RevocationAnswer:
     """Return what *responses* together say: a revocation first, else the newest answer, else why there is none.
 
     Args:
@@ -51,21 +51,20 @@ def best_answer(question: RevocationQuestion, responses: Iterable[bytes], *, at:
     answers = [read_ocsp(one, question, at=at) for one in _listed(responses)]
     usable = [answer for answer in answers if answer.status is not RevocationStatus.UNAVAILABLE]
     if usable:
-        return max(usable, key=_weight)
+        return max(usable, key=weight)
     telling = (answer for answer in answers if answer.code not in {"ocsp.other-certificate", "ocsp.malformed"})
     return next(telling, _ABSENT)
 
 
-def _weight(answer: RevocationAnswer) -> tuple[bool, datetime, int]:
-    """Return what the answers are ordered by: final ones, then the newest, then the gravest.
-
-    A contradictory response has no date of its own; it counts as the newest, so that nothing good hides it.
-    """
-    return answer.final, answer.this_update or _LAST, _SEVERITY.index(answer.status)
-
-
-def facts(verifier: Verifier, chain: ChainInput, *, responses: Responses, at: datetime | None = None) -> Facts:
-    """Return the facts that *verifier* needs for *chain*, as far as *responses* have them.
+def facts(
+    verifier: Verifier,
+    chain: ChainInput,
+    *,
+    responses: Responses = (),
+    crls: Iterable[CRLInput] = (),
+    at: datetime | None = None,
+) -> Facts:
+    """Return the facts that *verifier* needs for *chain*, as far as *responses* and *crls* have them.
 
     For ``verifier.verify(chain, at=at, facts=...)``. A chain that is not valid has no needs, and no facts.
 
@@ -73,12 +72,14 @@ def facts(verifier: Verifier, chain: ChainInput, *, responses: Responses, at: da
         verifier: Whose policy asks.
         chain: As for `Verifier.verify`.
         responses: OCSP responses, DER.
+        crls: CRLs, DER or PEM, or parsed, as they should be where they are long and asked more than once.
         at: Aware time; give the same one to `verify`. ``None`` is now.
 
     Raises:
-        ConfigurationError: *at* is naive, or *responses* holds something else than bytes.
+        ConfigurationError: *at* is naive, or *responses* or *crls* holds something else than bytes.
     """
     given = _listed(responses() if callable(responses) else responses)
+    held = held_crls(crls)
     try:
         presented = PresentedChain.parse(chain, possession=Possession.NONE, limits=verifier.limits)
     except MalformedEvidence:
@@ -86,13 +87,19 @@ def facts(verifier: Verifier, chain: ChainInput, *, responses: Responses, at: da
     judgement = verifier.judgement(presented, at=at)
     found: dict[Need, Fact] = {}
     for _ in range(ROUNDS):
-        needs = [need for need in judgement.outcome(Facts(found)).needs if need.kind == OCSP and need not in found]
+        needs = [need for need in judgement.outcome(Facts(found)).needs if need.kind in _KINDS and need not in found]
         if not needs:
             break
         for need in needs:
-            answer = best_answer(_question(need.key), given, at=judgement.at)
-            found[need] = Fact(answer, _obtained(answer, judgement.at))
+            answer = _at_hand(need.key, given, held, judgement.at)
+            found[need] = Fact(answer, obtained_at(answer, judgement.at))
     return Facts(found)
+
+
+def _at_hand(key: Any, responses: tuple[bytes, ...], held: Held, at: datetime) -> RevocationAnswer:
+    if isinstance(key, CRLQuestion):
+        return crl_answer(key, held, at=at)
+    return best_answer(_question(key), responses, at=at)
 
 
 def responses_source(responses: Responses) -> Callable[[Any], Answer]:
@@ -116,8 +123,8 @@ def responses_source(responses: Responses) -> Callable[[Any], Answer]:
         at = now()
         asked = _question(question)
         answer = seen.judged(asked, best_answer(asked, current or (), at=at))
-        keep = RETRY if given is None else _keep(answer, asked, at)
-        return Answer(answer, obtained_at=_obtained(answer, at), keep=keep)
+        keep = RETRY if given is None else keep_for(answer, asked, at)
+        return Answer(answer, obtained_at=obtained_at(answer, at), keep=keep)
 
     return source
 
@@ -134,20 +141,20 @@ def _listed(responses: Iterable[bytes]) -> tuple[bytes, ...]:
     return listed
 
 
-def _question(key: Any) -> RevocationQuestion:
-    if not isinstance(key, RevocationQuestion):
-        raise ConfigurationError(f"{OCSP} is asked with a RevocationQuestion, not {type(key).__name__}")
+def _question(key: Any) -> OCSPQuestion:
+    if not isinstance(key, OCSPQuestion):
+        raise ConfigurationError(f"{OCSP} is asked with an OCSPQuestion, not {type(key).__name__}")
     return key
 
 
-def _obtained(answer: RevocationAnswer, at: datetime) -> datetime:
+def obtained_at(answer: RevocationAnswer, at: datetime) -> datetime:
     """Return what the age of an answer counts from: what it states, where it can be outdated by a later one."""
     if answer.status is RevocationStatus.GOOD and answer.this_update is not None:
         return min(answer.this_update, at)
     return at
 
 
-def _keep(answer: RevocationAnswer, question: RevocationQuestion, at: datetime) -> float | None:
+def keep_for(answer: RevocationAnswer, question: RevocationQuestion, at: datetime) -> float | None:
     """Return for how many seconds an answer may be kept; ``None``: as long as its need allows."""
     if answer.final:
         return None

@@ -7,7 +7,7 @@ broken certificates: those have names of their own in the catalogue.
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Final, Self, Unpack
+from typing import TYPE_CHECKING, Final, Self, Unpack
 
 from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID
@@ -17,6 +17,9 @@ from mtlspolicy.testing._issued import IssuedCertificate, pem_of
 from mtlspolicy.testing._keys import PrivateKey, signature_hash
 from mtlspolicy.testing._request import MARKER_TEXT, CertificateRequest, authority_request, leaf_request, sign_request
 from mtlspolicy.testing._template import AuthorityOptions, LeafOptions, build_validity, sort_server_names, utc_seconds
+
+if TYPE_CHECKING:
+    from mtlspolicy.testing._responder import OCSPResponder
 
 CN_LENGTH: Final = 64
 """Longest common name in characters: ub-common-name of RFC 5280, appendix A.1."""
@@ -31,7 +34,7 @@ class CertificateAuthority:
     Args:
         common_name: CN of the subject.
         options: See `AuthorityOptions`: ``key``, ``organization``, ``attributes``, ``not_before``, ``not_after``,
-            ``path_length``, ``name_constraints``, ``eku``, ``extensions``, ``serial``.
+            ``path_length``, ``name_constraints``, ``eku``, ``ocsp_url``, ``crl_url``, ``extensions``, ``serial``.
 
     Raises:
         ConfigurationError: A value cannot be written into a certificate.
@@ -50,6 +53,7 @@ class CertificateAuthority:
         self._certificate = x509.load_der_x509_certificate(der)
         self._revoked: dict[int, x509.RevokedCertificate] = {}
         self._crl_number = 0
+        self._issued: set[int] = set()
 
     @classmethod
     def _subordinate(cls, der: bytes, key: PrivateKey, issuers_der: tuple[bytes, ...], root_der: bytes) -> Self:
@@ -165,7 +169,7 @@ class CertificateAuthority:
         reason: x509.ReasonFlags | None = None,
         at: datetime | None = None,
     ) -> None:
-        """Put *leaf* on the list that `crl` signs; revoking again replaces reason and time.
+        """Revoke *leaf*, for `crl` and for the responder; revoking again replaces reason and time.
 
         Args:
             leaf: A certificate that bears this authority's name as issuer.
@@ -210,6 +214,16 @@ class CertificateAuthority:
             builder = builder.add_revoked_certificate(entry)
         return builder.sign(self._key, signature_hash(self._key))
 
+    def ocsp_responder(self) -> OCSPResponder:
+        """Return a responder for this authority's certificates, an HTTP server on loopback, for ``with``.
+
+        It says good of what this authority issued, revoked of what it revoked, unknown of everything else, and serves
+        the revocation list as well; see `OCSPResponder` for other answers.
+        """
+        from mtlspolicy.testing._responder import OCSPResponder
+
+        return OCSPResponder(self)
+
     def _issue_leaf(
         self, common_name: str | None, purpose: x509.ObjectIdentifier, options: LeafOptions
     ) -> IssuedCertificate:
@@ -217,4 +231,6 @@ class CertificateAuthority:
         return IssuedCertificate(self._issue_der(request), request.key, self._root_der, self._issuers_der)
 
     def _issue_der(self, request: CertificateRequest) -> bytes:
-        return sign_request(request, issuer=self._certificate.subject, issuer_key=self._key)
+        der = sign_request(request, issuer=self._certificate.subject, issuer_key=self._key)
+        self._issued.add(x509.load_der_x509_certificate(der).serial_number)
+        return der

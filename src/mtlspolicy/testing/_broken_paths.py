@@ -22,8 +22,8 @@ from mtlspolicy.testing._keys import generate_key
 from mtlspolicy.testing._request import MARKER_TEXT, leaf_request, sign_request
 from mtlspolicy.testing._template import key_usage
 
-UNKNOWN_OID: Final = x509.ObjectIdentifier("2.25.246802344157216270837529478404459302157")
-"""An extension that nobody knows: an OID made of a UUID."""
+UNKNOWN_OID: Final = x509.ObjectIdentifier("2.999.20267.2")
+"""An extension that nobody knows, below the arc for examples (X.660)."""
 
 OVERSIZE: Final = 16 * 1024
 """Bytes in the extension of the oversized certificate, which is thus longer than the default limit of 16 KiB."""

@@ -7,7 +7,7 @@ here keeps a key or a state.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -20,20 +20,20 @@ from mtlspolicy.errors import ConfigurationError
 from mtlspolicy.testing._keys import PrivateKey, resolve_key, signature_hash
 from mtlspolicy.testing._template import (
     AuthorityOptions,
-    ExtraExtension,
     LeafOptions,
     build_alternative_names,
     build_subject,
     build_validity,
     key_usage,
     leaf_key_usage,
+    revocation_pointers,
 )
 
 MARKER_TEXT: Final = TEST_CA_TEXT
 """Text in the name of each test CA (its organization, unless that was chosen otherwise) and in the marker extension."""
 
 MARKER_OID: Final = TEST_CA_OID
-"""Private extension of each test CA, not critical: OID made of a UUID (ITU-T X.667), value MARKER_TEXT, UTF8String."""
+"""Private extension of each test CA, not critical, an OID for examples (X.660); value: MARKER_TEXT, UTF8String."""
 
 _MARKER: Final = x509.UnrecognizedExtension(MARKER_OID, bytes((0x0C, len(MARKER_TEXT))) + MARKER_TEXT.encode())
 
@@ -105,7 +105,7 @@ def authority_request(common_name: str, options: AuthorityOptions) -> Certificat
         ),
         resolve_key(options.get("key", "ec-p256")),
         build_validity(options.get("not_before"), options.get("not_after")),
-        (*extensions, *_further(options.get("extensions", ()))),
+        (*extensions, *_further(options)),
         options.get("serial"),
     )
 
@@ -141,7 +141,7 @@ def leaf_request(common_name: str | None, purpose: x509.ObjectIdentifier, option
         subject,
         key,
         build_validity(options.get("not_before"), options.get("not_after")),
-        (*extensions, *_further(options.get("extensions", ()))),
+        (*extensions, *_further(options)),
         options.get("serial"),
     )
 
@@ -152,5 +152,7 @@ def _known(options: Mapping[str, object], allowed: type[AuthorityOptions | LeafO
             raise TypeError(f"unexpected keyword argument {name!r}: known are {', '.join(allowed.__annotations__)}")
 
 
-def _further(extensions: Iterable[ExtraExtension]) -> Extensions:
-    return tuple(extension if isinstance(extension, tuple) else (extension, False) for extension in extensions)
+def _further(options: AuthorityOptions | LeafOptions) -> Extensions:
+    pointers = revocation_pointers(options.get("ocsp_url"), options.get("crl_url"))
+    extra = options.get("extensions", ())
+    return (*pointers, *(one if isinstance(one, tuple) else (one, False) for one in extra))

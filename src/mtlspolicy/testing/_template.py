@@ -12,7 +12,7 @@ from typing import Final, TypedDict
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
-from cryptography.x509.oid import NameOID
+from cryptography.x509.oid import AuthorityInformationAccessOID, NameOID
 
 from mtlspolicy.errors import ConfigurationError
 from mtlspolicy.testing._keys import PrivateKey
@@ -34,7 +34,9 @@ class AuthorityOptions(TypedDict, total=False):
     subject, by default the marker text; None leaves it out. ``attributes``: further subject attributes, by short name
     or dotted OID. ``not_before``, ``not_after``: aware datetimes; default one hour ago and seven days ahead.
     ``path_length``: of basicConstraints. ``name_constraints``: RFC 5280, section 4.2.1.10, made critical. ``eku``:
-    purposes, by default no such extension. ``extensions``: further ones. ``serial``: positive, random by default.
+    purposes, by default no such extension. ``ocsp_url``: where its issuer's responder is (authorityInfoAccess).
+    ``crl_url``: where its issuer's revocation list is (cRLDistributionPoints). ``extensions``: further ones.
+    ``serial``: positive, random by default.
     """
 
     key: PrivateKey | str
@@ -45,6 +47,8 @@ class AuthorityOptions(TypedDict, total=False):
     path_length: int | None
     name_constraints: x509.NameConstraints | None
     eku: Sequence[x509.ObjectIdentifier] | None
+    ocsp_url: str | None
+    crl_url: str | None
     extensions: Sequence[ExtraExtension]
     serial: int | None
 
@@ -69,6 +73,8 @@ class LeafOptions(TypedDict, total=False):
     not_before: datetime | None
     not_after: datetime | None
     eku: Sequence[x509.ObjectIdentifier] | None
+    ocsp_url: str | None
+    crl_url: str | None
     extensions: Sequence[ExtraExtension]
     serial: int | None
 
@@ -188,6 +194,20 @@ def sort_server_names(names: Iterable[str]) -> tuple[list[str], list[str], list[
         else:
             ips.append(name)
     return dns, ips, uris
+
+
+def revocation_pointers(ocsp_url: str | None, crl_url: str | None) -> list[tuple[x509.ExtensionType, bool]]:
+    """Return the extensions, not critical, that say where to ask about a certificate (RFC 5280, 4.2.2.1, 4.2.1.13)."""
+    pointers: list[tuple[x509.ExtensionType, bool]] = []
+    if ocsp_url is not None:
+        place = _text_name(x509.UniformResourceIdentifier, ocsp_url)
+        access = x509.AccessDescription(AuthorityInformationAccessOID.OCSP, place)
+        pointers.append((x509.AuthorityInformationAccess([access]), False))
+    if crl_url is not None:
+        place = _text_name(x509.UniformResourceIdentifier, crl_url)
+        point = x509.DistributionPoint([place], relative_name=None, reasons=None, crl_issuer=None)
+        pointers.append((x509.CRLDistributionPoints([point]), False))
+    return pointers
 
 
 def leaf_key_usage(key: PrivateKey) -> x509.KeyUsage:

@@ -1,0 +1,201 @@
+"""CRLs in files, read again when they change, and the source that answers from CRLs at hand. Nothing is fetched.
+
+A file that is gone counts no more; one that cannot be read any longer leaves its last content in force for a while.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import stat
+import threading
+import time
+from collections.abc import Callable, Iterable
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+from mtlspolicy._peer import now
+from mtlspolicy._resolver import Answer
+from mtlspolicy._revocation import CRL, CRLQuestion, shown
+from mtlspolicy._text import escape, quoted
+from mtlspolicy.errors import ConfigurationError, MalformedEvidence
+from mtlspolicy.revocation._crl_layout import MOST_PEM, crl_blocks
+from mtlspolicy.revocation._crl_list import RevocationList
+from mtlspolicy.revocation._crl_set import CRLInput, Held, crl_answer, held_crls
+from mtlspolicy.revocation._offline import RETRY, keep_for, obtained_at
+from mtlspolicy.revocation._seen import Seen
+
+__all__ = ["CRLFiles", "crls_source"]
+
+MAX_STALE: Final = timedelta(hours=1)
+"""How long the last content counts of a file that cannot be read any more."""
+SETTLING: Final = 2.0
+"""Seconds for which a missing or empty file is taken for one that is being replaced; and in which two versions of a
+file may bear the same time."""
+MOST_FILES: Final = 10_000
+"""Of a directory; the rest, in the order of names, does not count."""
+_NAME: Final = re.compile(r"(?!\.).*\.(?:crl|pem|der|r[0-9]{1,6})", re.IGNORECASE | re.DOTALL)
+
+_Stamp = tuple[int, int, int, int, int]
+"""What changes when a file does: device, inode, size, and times of content and of status in nanoseconds."""
+
+
+class _File:
+    """One file: what it held when it could last be read, and since when it cannot."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.problem: tuple[str, str] | None = None
+        self._crls: tuple[RevocationList, ...] = ()
+        self._since: dict[str, float] = {}
+        self._read_at = ""
+        self._stamp: _Stamp | None = None
+        self._again = math.inf
+
+    def refresh(self, clock: float) -> None:
+        """Read the file if it is another one than the last time. Never raises for what the file is or holds."""
+        try:
+            info = self.path.stat()
+            if not stat.S_ISREG(info.st_mode):
+                self._fail("crl.unreadable", "is no regular file", clock)
+            elif info.st_size == 0:
+                self._fail("crl.absent", "is empty", clock)
+            elif _stamp(info) != self._stamp or clock >= self._again:
+                self._read(clock)
+        except FileNotFoundError:
+            self._fail("crl.absent", "is missing", clock)
+        except OSError as error:
+            self._fail("crl.unreadable", f"cannot be read: {escape(error.strerror or str(error))}", clock)
+
+    def _read(self, clock: float) -> None:
+        self._stamp = None
+        with self.path.open("rb") as opened:
+            info = os.fstat(opened.fileno())
+            data = opened.read(MOST_PEM + 1)
+        try:
+            crls = tuple([RevocationList(block, source=str(self.path)) for block in crl_blocks(data)])
+        except MalformedEvidence as error:
+            self._fail("crl.unreadable", f"holds no CRL: {escape(str(error), 200)}", clock)
+        else:
+            self._crls, self.problem, self._read_at = crls, None, shown(now())
+            self._since.clear()
+        self._stamp = _stamp(info)
+        self._again = clock + SETTLING if abs(time.time() - info.st_mtime) < SETTLING else math.inf
+
+    def _fail(self, code: str, what: str, clock: float) -> None:
+        self.problem = code, what
+        self._since.setdefault(code, clock)
+        self._stamp = None
+
+    def current(self, clock: float, max_stale: float) -> list[tuple[RevocationList, str]]:
+        """Return what counts of the file's CRLs at *clock*, each with where it came from."""
+        if self.problem is None:
+            return [(crl, crl.source) for crl in self._crls]
+        code, what = self.problem
+        if clock - self._since[code] >= (SETTLING if code == "crl.absent" else max_stale):
+            self._crls = ()
+        return [(crl, f"{self.path} as it was at {self._read_at}; now it {what}") for crl in self._crls]
+
+
+def _stamp(info: os.stat_result) -> _Stamp:
+    return info.st_dev, info.st_ino, info.st_size, info.st_mtime_ns, info.st_ctime_ns
+
+
+class CRLFiles:
+    """The CRLs in a file, or in a directory, as they are now. Safe between threads; reads files, so never on a loop.
+
+    A file is read again when its times, size or inode change, and then counts at once; replace it by renaming a new one
+    over it. One that has been missing or empty for two seconds is gone. One that cannot be read, or holds something
+    else, leaves what it held before in force for *max_stale*, and answers say so.
+
+    Args:
+        path: A file, DER or PEM with one or several CRLs; or a directory, of which every file counts that ends in
+            ``.crl``, ``.pem``, ``.der`` or ``.r`` and a number, as OpenSSL names them. A directory may be empty.
+        max_stale: How long the last content counts of a file that cannot be read.
+
+    Raises:
+        ConfigurationError: A file is missing or cannot be read when this is constructed, or holds something else.
+    """
+
+    _clock: Callable[[], float] = staticmethod(time.monotonic)
+
+    def __init__(self, path: str | os.PathLike[str], *, max_stale: timedelta = MAX_STALE) -> None:
+        if not isinstance(max_stale, timedelta) or max_stale < timedelta(0):
+            raise ConfigurationError(f"CRLFiles: max_stale={max_stale!r}: give a timedelta of zero or more")
+        if not isinstance(path, str | os.PathLike) or "\0" in str(path):
+            raise ConfigurationError(f"CRLFiles: {quoted(str(path), 200)} is no path of a file or directory")
+        self.path = Path(path)
+        self._max_stale = max_stale.total_seconds()
+        self._files: dict[Path, _File] = {}
+        self._lock = threading.Lock()
+        for file in self._refreshed(self._clock()):
+            if file.problem is not None:
+                raise ConfigurationError(
+                    f"CRLFiles: {quoted(str(file.path))} {file.problem[1]}; a CRL is DER, or PEM that begins with "
+                    "'-----BEGIN X509 CRL-----'",
+                    code="config.file",
+                )
+
+    def __repr__(self) -> str:
+        return f"CRLFiles({str(self.path)!r})"
+
+    def held(self) -> Held:
+        """Return the CRLs as they are now, and what is wrong with files. Never raises."""
+        with self._lock:
+            clock = self._clock()
+            files = self._refreshed(clock)
+            crls = [crl for file in files for crl in file.current(clock, self._max_stale)]
+        problems = [(file.problem[0], f"{file.path} {file.problem[1]}") for file in files if file.problem is not None]
+        return Held(tuple(crls), tuple(problems))
+
+    def _refreshed(self, clock: float) -> list[_File]:
+        self._files = {path: self._files.get(path) or _File(path) for path in self._paths()}
+        for file in self._files.values():
+            file.refresh(clock)
+        return list(self._files.values())
+
+    def _paths(self) -> list[Path]:
+        """Return the files that count; where the directory cannot be read, those that did, each with its own fate."""
+        try:
+            paths = sorted(path for path in self.path.iterdir() if _NAME.fullmatch(path.name))
+        except NotADirectoryError:
+            return [self.path]
+        except OSError:
+            return list(self._files) or [self.path]
+        return paths[:MOST_FILES]
+
+
+def crls_source(crls: CRLFiles | Iterable[CRLInput]) -> Callable[[Any], Answer]:
+    """Return a source for ``Resolver({revocation.CRL: ...})`` that answers from *crls* and fetches nothing.
+
+    It is blocking code, which a resolver runs on its threads: the first question about a CRL with a million entries
+    takes most of a second. Where there is no usable CRL it answers UNAVAILABLE: a hard rule refuses then, and a soft
+    one admits. Within the process it remembers who was revoked, and refuses a CRL older than one of the same issuer
+    that was accepted before.
+
+    Args:
+        crls: CRLs, DER or PEM; or `CRLFiles`, looked at for each question, and again a second later.
+
+    Raises:
+        ConfigurationError: One of *crls* is something else than a CRL, or cannot be read.
+    """
+    fixed = None if isinstance(crls, CRLFiles) else held_crls(crls)
+    if fixed is not None and fixed.problems:
+        raise ConfigurationError(f"crls_source: {fixed.problems[0][1]}")
+    seen, lock = Seen(), threading.Lock()
+    newest: dict[tuple[str, bytes, bytes, bool], datetime] = {}
+
+    def source(question: Any) -> Answer:
+        if not isinstance(question, CRLQuestion):
+            raise ConfigurationError(f"{CRL} is asked with a CRLQuestion, not {type(question).__name__}")
+        with lock:  # so that a long CRL is read once, by whoever asks first
+            held = crls.held() if isinstance(crls, CRLFiles) else fixed
+            at = now()
+            found = crl_answer(question, held or Held(), at=at, newest=newest)
+        answer = seen.judged(question, found)
+        keep = RETRY if fixed is None and not answer.final else keep_for(answer, question, at)
+        return Answer(answer, obtained_at=obtained_at(answer, at), keep=keep)
+
+    return source

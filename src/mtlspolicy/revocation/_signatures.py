@@ -1,0 +1,161 @@
+"""Signatures over certificates, CRLs and OCSP responses: which algorithm it is, and whether a key made it.
+
+Algorithms are recognised by the whole AlgorithmIdentifier as it stands in the bytes, so that no parameter goes unread.
+Who may sign, and whether SHA-1 is acceptable, is for the callers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, NamedTuple, TypeAlias
+
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, padding, rsa
+from cryptography.hazmat.primitives.asymmetric.padding import AsymmetricPadding
+
+from mtlspolicy._der import OID, SEQUENCE, element, elements, object_identifier
+from mtlspolicy.errors import MalformedEvidence
+
+__all__ = ["Signed", "signed_by", "signed_of"]
+
+BIT_STRING: Final = 0x03
+_Algorithm: TypeAlias = "tuple[str, str]"
+"""Family and digest: ``("pss", "sha256")``; the digest of Ed25519 and Ed448 is part of them, and empty here."""
+
+_PKCS1: Final = "2a864886f70d0101"
+_NULLS: Final = ("0500", "")
+"""RFC 4055, section 5: parameters of RSA with PKCS #1 are NULL; some signers leave them out, and both are read."""
+
+
+def _sequence(*parts: str) -> str:
+    content = "".join(parts)
+    return f"30{len(content) // 2:02x}{content}"
+
+
+def _oid(content: str) -> str:
+    return f"06{len(content) // 2:02x}{content}"
+
+
+_HASH_OIDS: Final = {
+    "sha256": "608648016503040201",
+    "sha384": "608648016503040202",
+    "sha512": "608648016503040203",
+}
+
+
+def _pss(name: str, null: str) -> str:
+    """Return RSASSA-PSS with one digest for message and mask and a salt of its length (RFC 4055, section 3.1)."""
+    digest = _sequence(_oid(_HASH_OIDS[name]), null)
+    mask = _sequence(_oid(f"{_PKCS1}08"), digest)
+    salt = f"0201{_DIGESTS[name].digest_size:02x}"
+    explicit = [f"a{tag}{len(part) // 2:02x}{part}" for tag, part in enumerate((digest, mask, salt))]
+    return _sequence(_oid(f"{_PKCS1}0a"), _sequence(*explicit))
+
+
+_DIGESTS: Final[dict[str, hashes.HashAlgorithm]] = {
+    "sha1": hashes.SHA1(),  # noqa: S303 - recognised, so that it can be refused by name
+    "sha256": hashes.SHA256(),
+    "sha384": hashes.SHA384(),
+    "sha512": hashes.SHA512(),
+}
+_RSA: Final = {"sha1": "05", "sha256": "0b", "sha384": "0c", "sha512": "0d"}
+_ECDSA: Final = {"sha1": "01", "sha256": "0302", "sha384": "0303", "sha512": "0304"}
+_KNOWN: Final[dict[bytes, _Algorithm]] = {
+    bytes.fromhex(text): algorithm
+    for text, algorithm in (
+        *((_sequence(_oid(_PKCS1 + arc), null), ("rsa", name)) for name, arc in _RSA.items() for null in _NULLS),
+        *((_pss(name, null), ("pss", name)) for name in _HASH_OIDS for null in _NULLS),
+        *((_sequence(_oid("2a8648ce3d04" + arc)), ("ecdsa", name)) for name, arc in _ECDSA.items()),
+        (_sequence(_oid("2b6570")), ("ed25519", "")),
+        (_sequence(_oid("2b6571")), ("ed448", "")),
+    )
+}
+_NEITHER: Final = ("", "")
+_ECDSA_WITH: Final = {name: ec.ECDSA(digest) for name, digest in _DIGESTS.items()}
+_PADDINGS: Final[dict[str, Callable[[hashes.HashAlgorithm], AsymmetricPadding]]] = {
+    "rsa": lambda _: padding.PKCS1v15(),
+    "pss": lambda digest: padding.PSS(padding.MGF1(digest), digest.digest_size),
+}
+
+
+class Signed(NamedTuple):
+    """What was signed, the signature, and the AlgorithmIdentifier, DER, that stands beside it.
+
+    Attributes:
+        content: DER of the part that is signed, as it stands in the bytes.
+        signature: Content of the BIT STRING, without the number of unused bits.
+        algorithm: DER of the AlgorithmIdentifier.
+    """
+
+    content: bytes
+    signature: bytes
+    algorithm: bytes
+
+    @property
+    def family(self) -> str:
+        """``rsa``, ``pss``, ``ecdsa``, ``ed25519`` or ``ed448``; empty for an algorithm that is not accepted."""
+        return _KNOWN.get(self.algorithm, _NEITHER)[0]
+
+    @property
+    def digest(self) -> str:
+        """``sha1``, ``sha256``, ``sha384`` or ``sha512``; empty where the algorithm has its own or is not accepted."""
+        return _KNOWN.get(self.algorithm, _NEITHER)[1]
+
+    @property
+    def oid(self) -> str:
+        """Dotted OID of the algorithm, for people.
+
+        Raises:
+            MalformedEvidence: The AlgorithmIdentifier does not begin with one.
+        """
+        _, start, end = element(self.algorithm, 0, len(self.algorithm))
+        tag, first, last = element(self.algorithm, start, end)
+        if tag != OID:
+            raise MalformedEvidence("an AlgorithmIdentifier without an object identifier")
+        return object_identifier(self.algorithm[first:last])
+
+
+def signed_of(data: bytes, start: int = 0, end: int | None = None) -> Signed:
+    """Return the parts of the signed structure between *start* and *end*: certificate, CRL or BasicOCSPResponse.
+
+    What may follow the signature (a response's certificates) is left alone.
+
+    Raises:
+        MalformedEvidence: It has another shape.
+    """
+    end = len(data) if end is None else end
+    tag, first, last = element(data, start, end)
+    if tag != SEQUENCE or last != end:
+        raise MalformedEvidence("not a signed structure alone")
+    parts = elements(data, first, last)
+    if [part[0] for part in parts[:3]] != [SEQUENCE, SEQUENCE, BIT_STRING]:
+        raise MalformedEvidence("a signed structure of another shape")
+    (_, _, content_end), (_, _, algorithm_end), (_, at, stop) = parts[:3]
+    if data[at : at + 1] != b"\x00":
+        raise MalformedEvidence("a signature that is not a whole number of bytes")
+    return Signed(data[first:content_end], data[at + 1 : stop], data[content_end:algorithm_end])
+
+
+def signed_by(key: object, signed: Signed) -> bool:
+    """Return whether *key* is of the kind that the algorithm takes, and the signature is its own. Never raises.
+
+    Args:
+        key: A public key of `cryptography`.
+        signed: The parts, as `signed_of` gives them.
+    """
+    family, name = _KNOWN.get(signed.algorithm, _NEITHER)
+    try:
+        if family == "ecdsa" and isinstance(key, ec.EllipticCurvePublicKey):
+            key.verify(signed.signature, signed.content, _ECDSA_WITH[name])
+        elif family in _PADDINGS and isinstance(key, rsa.RSAPublicKey):
+            key.verify(signed.signature, signed.content, _PADDINGS[family](_DIGESTS[name]), _DIGESTS[name])
+        elif (family == "ed25519" and isinstance(key, ed25519.Ed25519PublicKey)) or (
+            family == "ed448" and isinstance(key, ed448.Ed448PublicKey)
+        ):
+            key.verify(signed.signature, signed.content)
+        else:
+            return False
+    except (InvalidSignature, UnsupportedAlgorithm, ValueError, TypeError):
+        return False
+    return True
