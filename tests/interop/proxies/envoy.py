@@ -1,0 +1,30 @@
+"""Envoy with the configuration that the how-to page prints."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Final
+
+from .front import Setup, in_front  # noqa: TID252 - tests are no package that could be named
+from .pages import Page  # noqa: TID252 - the same
+from .programs import running  # noqa: TID252 - the same
+from .rules import Proxied  # noqa: TID252 - the same
+
+PAGE: Final = Page("proxy-envoy.md")
+
+
+@contextmanager
+def envoy(text: str, folder: Path, port: int) -> Generator[None, None, None]:
+    """Run Envoy with the configuration *text*."""
+    configuration = folder / f"envoy-{port}.yaml"
+    configuration.write_text(text, encoding="utf-8")
+    options = ("--concurrency", "1", "--disable-hot-restart", "--log-level", "warn")
+    with running("envoy", "-c", configuration, *options, folder=folder, ports=(port,)):
+        yield
+
+
+def behind_envoy(setup: Setup) -> AbstractContextManager[Proxied]:
+    """Run Envoy as its page says, with a program behind it."""
+    return in_front(PAGE, "/etc/envoy/envoy.yaml", envoy, setup)
