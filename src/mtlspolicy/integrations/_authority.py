@@ -1,0 +1,55 @@
+"""Whether a request names a host that its connection was judged for, where several hosts share a listener.
+
+A connection is judged once, by the verifier of the host that it asked for in the handshake (SNI); a request on it may
+name any other, and HTTP/2 clients do so on purpose (RFC 9113, 9.1.1).
+"""
+
+from __future__ import annotations
+
+import ssl
+from typing import TYPE_CHECKING, Any
+
+from mtlspolicy._decision import Decision, Verdict
+from mtlspolicy._text import quoted
+from mtlspolicy.errors import PolicyDenied
+from mtlspolicy.tls._enforcement import enforcement_of
+from mtlspolicy.tls._options import ServerOptions
+from mtlspolicy.tls._virtual_hosts import normal_host
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from mtlspolicy.integrations._immediate import Accepted
+
+__all__ = ["require_authority"]
+
+
+def require_authority(accepted: Accepted, headers: Iterable[tuple[bytes, bytes]]) -> None:
+    """Return if the verifier that judged the connection is that of the host that the request is for.
+
+    Args:
+        accepted: A connection on an event loop, which tells the context that it began on.
+        headers: Of the request; servers write ``:authority`` of HTTP/2 as ``host``.
+
+    Raises:
+        PolicyDenied: It is another one's, ``tls.misdirected``: 421, after which clients connect anew.
+    """
+    began: Any = accepted.connection.get_extra_info("sslcontext")
+    enforcement = enforcement_of(began) if isinstance(began, ssl.SSLContext) else None
+    options = None if enforcement is None else enforcement.options
+    reached = accepted.ssl_object
+    if not isinstance(options, ServerOptions) or not options.virtual_hosts or reached is None:
+        return
+    hosts = {normal_host(name): context for name, context in options.virtual_hosts.items()}
+    named = [value.decode("latin-1") for name, value in headers if name.lower() == b"host"]
+    for authority in named or [""]:
+        if hosts.get(_host(authority), began) is not reached.context:
+            detail = f"the request is for {quoted(authority, 80)}, and the connection was judged for another host"
+            raise PolicyDenied(Decision(Verdict.DENY, "tls.misdirected", detail, clause="TLS connection"))
+
+
+def _host(authority: str) -> str:
+    """Return the host of *authority* as server names are compared; user information has no place there."""
+    host, colon, port = authority.rpartition(":")
+    plain = host if colon and (port.isdigit() or not port) and not host.endswith(":") else authority
+    return normal_host(plain)

@@ -1,0 +1,29 @@
+"""Puts what an edge of ours has read of the accepted socket into the scope, before anything else sees the request."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mtlspolicy.integrations._immediate import ACCEPTED, Accepted
+
+__all__ = ["Introduced"]
+
+
+class Introduced:
+    """An ASGI application that is told of the connection of its requests.
+
+    Args:
+        app: The application.
+        accepted: The connection.
+    """
+
+    __slots__ = ("_accepted", "_app")
+
+    def __init__(self, app: Any, accepted: Accepted) -> None:
+        self._app: Any = app
+        self._accepted: Accepted = accepted
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Serve one scope of this connection."""
+        scope[ACCEPTED] = self._accepted
+        await self._app(scope, receive, send)

@@ -1,0 +1,41 @@
+"""The TLS extension of ASGI, version 0.2, for a connection of ours. It states what was decided and decides nothing."""
+
+from __future__ import annotations
+
+import ssl
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Final
+
+from mtlspolicy._pem import write_pem
+
+if TYPE_CHECKING:
+    from mtlspolicy.integrations._admission import Admission
+
+__all__ = ["tls_extension"]
+
+_VERSIONS: Final = {"TLSv1": 0x0301, "TLSv1.1": 0x0302, "TLSv1.2": 0x0303, "TLSv1.3": 0x0304}
+
+
+def tls_extension(connection: ssl.SSLSocket | ssl.SSLObject, admission: Admission) -> dict[str, Any]:
+    """Return ``scope["extensions"]["tls"]`` for a decided *connection*.
+
+    ``server_cert`` is ``None``, which the specification allows: the standard library does not tell which certificate
+    was chosen. ``client_cert_error`` is ``None``, because nobody is admitted whose certificate did not verify.
+    """
+    chain = admission.presented
+    cipher = connection.cipher()
+    return {
+        "spec_version": "0.2",
+        "server_cert": None,
+        "client_cert_chain": [] if chain is None else [write_pem(der) for der in chain.ders],
+        "client_cert_name": None if admission.peer is None else str(admission.peer.subject),
+        "client_cert_error": None,
+        "tls_version": _VERSIONS.get(connection.version() or ""),
+        "cipher_suite": None if cipher is None else _suites(connection.context).get(cipher[0]),
+    }
+
+
+@lru_cache(maxsize=64)
+def _suites(context: ssl.SSLContext) -> dict[str, int]:
+    """Return the numbers of the cipher suites of *context* (the last two octets of OpenSSL's ids) by name."""
+    return {entry["name"]: entry["id"] & 0xFFFF for entry in context.get_ciphers()}
