@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from fuzz import dialects, parsers
+from fuzz import dialects, parsers, tokens
 from fuzz._material import Target
 
-TARGETS: Final[Mapping[str, Target]] = {**parsers.TARGETS, **dialects.TARGETS}
+TARGETS: Final[Mapping[str, Target]] = {**parsers.TARGETS, **dialects.TARGETS, **tokens.TARGETS}

@@ -130,6 +130,7 @@ CODES: Final[dict[str, Code]] = {
     "tls.context-changed": Code("a setting of the context is not what it was when it was bound", INDETERMINATE),
     "tls.wrong-side": Code("the context was used on the other side than its verifier is for", INDETERMINATE),
     "tls.name-mismatch": Code("the connection was opened to a name that the verifier does not expect", DENIED),
+    "tls.misdirected": Code("a request for another host than its connection was judged for", MISDIRECTED),
     "tls.peer-changed": Code("the peer's certificate is no longer the one that was decided on", DENIED),
     "tls.not-ours": Code("the connection is none of a context with a verifier", INDETERMINATE),
     "tls.plaintext-before": Code("bytes from before TLS wait to be read as if they came through it", INDETERMINATE),

@@ -10,7 +10,7 @@
         +-- PathValidationError             its chain does not lead to a trust anchor under the profile
         +-- PolicyDenied                    its chain is valid and the policy says no
         +-- PolicyIndeterminate             evidence was absent, unreadable or ambiguous; never an admission
-        +-- (tls.HandshakeRejected, oauth.TokenBindingError)
+        +-- (tls.HandshakeRejected, oauth.TokenBindingError, oauth.InvalidClient)
 """
 
 from __future__ import annotations
