@@ -124,7 +124,7 @@ def types(session: nox.Session) -> None:
 @nox.session(requires=["build"])
 def docs(session: nox.Session) -> None:
     """Build the documentation without the network; a warning is an error."""
-    _install(session, "docs")
+    _install(session, "docs", extras="[pyopenssl]")
     session.run("sphinx-build", "-W", "--keep-going", "-n", "-b", "html", "docs", "docs/_build/html", *session.posargs)
 
 

@@ -36,8 +36,8 @@ def rows(scale: Scale) -> Iterator[Row]:
 
 
 def _rows(pki: Pki, folder: Path, scale: Scale) -> Iterator[Row]:
-    pointers = {"ocsp_url": "http://ocsp.test/", "crl_url": "http://crl.test/"}  # else pyhanko looks at no response
-    leaf = pki.root.issue_client("client", **pointers)
+    # without pointers pyhanko looks at no response
+    leaf = pki.root.issue_client("client", ocsp_url="http://ocsp.test/", crl_url="http://crl.test/")
     response, crl = _response(pki, leaf.certificate), _crl(pki, scale.size(ENTRIES, 20))
     for name, data in (("ca.pem", pki.root.pem), ("leaf.pem", leaf.certificate_pem), ("response.der", response)):
         (folder / name).write_bytes(data)
@@ -63,7 +63,7 @@ def _response(pki: Pki, leaf: x509.Certificate) -> bytes:
     good = ocsp.OCSPCertStatus.GOOD
     builder = ocsp.OCSPResponseBuilder().responder_id(ocsp.OCSPResponderEncoding.HASH, pki.root.certificate)
     builder = builder.add_response(leaf, pki.root.certificate, digest, good, at, at + HOUR, None, None)
-    return builder.sign(pki.root.key, hashes.SHA256()).public_bytes(Encoding.DER)  # type: ignore[arg-type]  # no Ed25519
+    return builder.sign(pki.root.key, hashes.SHA256()).public_bytes(Encoding.DER)
 
 
 def _crl(pki: Pki, entries: int) -> bytes:
@@ -72,7 +72,7 @@ def _crl(pki: Pki, entries: int) -> bytes:
     builder = x509.CertificateRevocationListBuilder(
         pki.root.certificate.subject, at - HOUR, at + HOUR, revoked_certificates=listed
     )
-    signed = builder.sign(pki.root.key, hashes.SHA256())  # type: ignore[arg-type]  # no Ed25519
+    signed = builder.sign(pki.root.key, hashes.SHA256())
     return signed.public_bytes(Encoding.DER)
 
 

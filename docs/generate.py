@@ -50,6 +50,7 @@ AREAS: Final = {
     "tls": "The connection",
     "gate": "The gate",
     "forwarded": "Forwarded certificates",
+    "oauth": "OAuth 2.0",
 }
 
 

@@ -157,7 +157,7 @@ def test_layout_refuses_another_shape(data: bytes, says: str) -> None:
 
 
 def test_one_certificate_has_one_hash() -> None:
-    """A signature with unused bits is refused: other readers pass over their number, and the certificate gets a twin."""
+    """A signature with unused bits is refused: other readers pass over their number, which makes a twin."""
     signature = LEAF.certificate.signature
     head = LEAF.der.removesuffix(b"\x00" + signature)
     assert head + b"\x00" + signature == LEAF.der

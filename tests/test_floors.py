@@ -239,6 +239,22 @@ def test_the_verifier_reads_the_clock_in_one_place() -> None:
     assert len(found) == 1, found
 
 
+def test_no_edge_hands_a_time_to_the_verifier() -> None:
+    """RULES 31: a time that came with a request is an attacker's clock, so edges let the verifier read its own."""
+    edges = {"forwarded", "integrations", "oauth", "tenants", "tls"}
+    calls = [
+        (module, node.lineno, node.func.attr)
+        for module in MODULES
+        if unit_of(module) in edges
+        for node in ast.walk(TREES[module])
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
+        if node.func.attr in {"decide", "judgement", "verify"} and any(key.arg == "at" for key in node.keywords)
+    ]
+    assert calls == []
+    asked = [module for module in MODULES if unit_of(module) == "tls" and ".judgement(" in ast.unparse(TREES[module])]
+    assert asked, "the edges ask by another name than those above"
+
+
 @pytest.mark.parametrize("module", MODULES)
 def test_everything_stays_small(module: str) -> None:
     """A file has at most 300 lines, a function at most 40 lines and six parameters."""

@@ -133,7 +133,7 @@ class Judgement:
         self.at: datetime = at
         self.connection: Connection = UNKNOWN_CONNECTION
         self.dialed: str | None = None
-        self.historical = False
+        self.historical: bool = False
 
     def conclude(self, outcome: Outcome) -> Outcome:
         """Report *outcome* as the answer that counts, to the observer if there is one; called once by an edge."""

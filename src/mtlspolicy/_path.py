@@ -15,7 +15,7 @@ from mtlspolicy._chain import Limits
 from mtlspolicy._constraints import subject_email_violation
 from mtlspolicy._path_diagnosis import diagnose, no_candidate
 from mtlspolicy._path_direct import direct_refusal
-from mtlspolicy._path_engines import path_engine_named
+from mtlspolicy._path_engines import PathEngine, path_engine_named
 from mtlspolicy._path_links import Links
 from mtlspolicy._path_rules import (
     Refusal,
@@ -52,7 +52,7 @@ class Rules:
         self.purpose: Purpose = purpose
         self.limits: Limits = limits
         self.path_engine: str = path_engine
-        self.failure = path_engine_named(path_engine, profile)
+        self.failure: PathEngine = path_engine_named(path_engine, profile)
 
 
 def validate_paths(

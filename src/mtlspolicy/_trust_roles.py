@@ -10,8 +10,8 @@ from mtlspolicy.errors import ConfigurationError, MalformedEvidence
 TEST_CA_TEXT = "mtlspolicy TEST CA"
 """In the subject of the CAs that `mtlspolicy.testing` makes, unless it was replaced."""
 TEST_CA_OID = x509.ObjectIdentifier("2.999.20267.1")
-"""Private extension of each of these CAs, not critical, below the arc for examples (X.660). An OID made of a UUID has an
-arc of 128 bits, and programs in Go refuse a certificate with an arc of more than 31."""
+"""Private extension of each of these CAs, not critical, below the arc for examples (X.660). An OID made of a UUID has
+an arc of 128 bits, and programs in Go refuse a certificate with an arc of more than 31."""
 CA_EXTENSIONS = "basicConstraints=critical,CA:TRUE and keyUsage=critical,keyCertSign,cRLSign"
 
 

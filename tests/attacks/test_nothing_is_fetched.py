@@ -1,4 +1,4 @@
-"""Attacks through addresses in certificates (SSRF): issuers, CRLs and OCSP responders where the peer wants us to ask."""
+"""Attacks through addresses in certificates (SSRF): issuers, CRLs and OCSP responders that a peer names."""
 
 from __future__ import annotations
 

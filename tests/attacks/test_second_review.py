@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import gc
 import socket
+import sys
+import threading
 from collections import Counter
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -17,8 +20,8 @@ from mtlspolicy._certificate import ParsedCertificate
 from mtlspolicy._revocation import OCSPQuestion
 from mtlspolicy.revocation import _crl_course as crl_course
 from mtlspolicy.revocation import crl_question, read_crl
-from mtlspolicy.revocation._destinations import Destinations, FetchFailed
-from mtlspolicy.revocation._http import Exchange
+from mtlspolicy.revocation._destinations import FetchFailed
+from mtlspolicy.revocation._http import Exchange, HTTPTransport
 from mtlspolicy.revocation._ocsp_layout import Unusable, layout_of
 from mtlspolicy.revocation._ocsp_signer import require_signature
 from mtlspolicy.testing import CertificateAuthority
@@ -101,27 +104,42 @@ def test_hundreds_of_certificates_in_an_unsigned_response() -> None:
         require_signature(response, layout, question, AT)
 
 
-def _fetched(chunk: bytes, count: int) -> bytes:
+def _chunked(chunk: bytes, count: int) -> bytes:
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+    return head + (b"%x\r\n%s\r\n" % (len(chunk), chunk)) * count + b"0\r\n\r\n"
+
+
+def _fetched_on_a_loop(data: bytes) -> bytes:
     httpx = pytest.importorskip("httpx")
     from mtlspolicy.revocation._httpx import HTTPXTransport
 
-    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
-    body = (b"%x\r\n%s\r\n" % (len(chunk), chunk)) * count + b"0\r\n\r\n"
-
-    async def run(server: Server, destinations: Destinations) -> bytes:
+    async def run(server: Server) -> bytes:
         async with httpx.AsyncClient(trust_env=False) as client:
-            transport = HTTPXTransport(client, destinations=destinations)
+            transport = HTTPXTransport(client, destinations=server.destinations)
             return await transport.fetch(Exchange(server.url()), until=soon(20))
 
-    with Server(answering(head + body)) as server:
-        return asyncio.run(run(server, server.destinations))
+    with Server(answering(data)) as server:
+        return asyncio.run(run(server))
 
 
-def test_a_body_in_chunks_of_one_byte_on_an_event_loop() -> None:
-    """Each piece takes the loop's time, and thousands are there at once: 64 KiB of them held it for 0.2 s."""
-    assert len(_fetched(b"x" * 100, 600)) == 60_000
-    with pytest.raises(FetchFailed, match="pieces of a few bytes") as raised:
-        _fetched(b"x", 20_000)
+def _fetched_in_a_thread(data: bytes) -> bytes:
+    with Server(answering(data)) as server:
+        transport = HTTPTransport(destinations=server.destinations)
+        return transport.fetch(Exchange(server.url(), most_bytes=1 << 20), until=soon(20))
+
+
+@pytest.mark.parametrize(
+    ("fetched", "sensible", "told"),
+    [
+        (_fetched_on_a_loop, 600, "pieces of a few bytes"),
+        (_fetched_in_a_thread, 6000, "longer than"),
+    ],
+)
+def test_a_body_in_chunks_of_one_byte(fetched: Callable[[bytes], bytes], sensible: int, told: str) -> None:
+    """Each takes time: 64 KiB of them held an event loop for 0.2 s, and a list of them a processor for its 30 s."""
+    assert fetched(_chunked(b"x" * 100, sensible)) == b"x" * 100 * sensible
+    with pytest.raises(FetchFailed, match=told) as raised:
+        fetched(_chunked(b"x", 50_000))
     assert raised.value.code == "fetch.too-large"
 
 
@@ -202,3 +220,35 @@ def test_a_time_in_another_zone_for_the_path_engine_openssl(hours: int) -> None:
     for at in (LEAF.certificate.not_valid_before_utc + HOUR / 2, LEAF.certificate.not_valid_after_utc - HOUR / 2):
         verifier = Verifier.for_clients(trust=trust, policy=policies.CommonName("frodo"), path_engine="openssl")
         assert verifier.decide(LEAF.chain_pem, at=at.astimezone(there))
+
+
+def test_threads_that_come_at_once_after_a_fork() -> None:
+    """One of them opens what a child needs anew: each kept a memory of its own, and renewed for ever."""
+    with running() as site, site.refresher() as refresher:
+        resolver = refresher.resolver()
+        for owner in (refresher, resolver):
+            old: Any = owner._current()
+            (old.desk if owner is refresher else old.board).pid = -1  # what a forked child finds
+            meeting = threading.Barrier(8)
+            found: list[Any] = []
+
+            def come(owner: Any = owner, meeting: threading.Barrier = meeting, found: list[Any] = found) -> None:
+                meeting.wait()
+                found.append(owner._current())
+
+            threads = [threading.Thread(target=come) for _ in range(8)]
+            interval = sys.getswitchinterval()
+            sys.setswitchinterval(1e-6)
+            try:
+                for thread in threads:
+                    thread.start()
+                for thread in threads:
+                    thread.join()
+            finally:
+                sys.setswitchinterval(interval)
+            assert len(set(map(id, found))) == 1
+            assert found[0] is owner._current() is not old
+            # who read the old one a moment before is led to the new one
+            setattr(owner, "_office" if owner is refresher else "_desk", old)
+            assert owner._current() is found[0]
+            assert owner._finalizer.alive

@@ -9,6 +9,7 @@ import re
 import socket
 import socketserver
 import ssl
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,6 +21,7 @@ from mtlspolicy.testing import CertificateAuthority, IssuedCertificate
 from mtlspolicy.tls._log import LIMITER
 
 ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT))  # so that tests.revocation is found however pytest was started
 _FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _PORT = "8443"
 _JOIN_SECONDS = 20.0

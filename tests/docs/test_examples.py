@@ -9,6 +9,7 @@ import logging
 import os
 import sqlite3
 import ssl
+import urllib.parse
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -18,14 +19,17 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from mtlspolicy import Possession, PresentedChain, VerificationError
+from mtlspolicy import Possession, PresentedChain, TrustStore, VerificationError, Verifier, forwarded, policies
 from mtlspolicy.testing import CertificateAuthority, IssuedCertificate
 from mtlspolicy.testing._hand_made import V1, HandMade
 from mtlspolicy.testing._issued import pem_of
 from mtlspolicy.testing._request import leaf_request, sign_request
 
+from .answer_pages import ANSWER_SETUPS  # noqa: TID252 - tests are no package that could be named
+from .integration_pages import INTEGRATION_SETUPS  # noqa: TID252 - the same
+from .oauth_pages import OAUTH_SETUPS  # noqa: TID252 - the same
 from .proxy_pages import PROXY_SETUPS  # noqa: TID252 - the same
-from .revocation_pages import REVOCATION_SETUPS  # noqa: TID252 - tests are no package that could be named
+from .responder_pages import RESPONDER_SETUPS  # noqa: TID252 - the same
 
 if TYPE_CHECKING:
     from tests.docs.conftest import Lab
@@ -251,6 +255,17 @@ def _tenants(lab: Lab) -> Steps:
             gateway_of(tenant, chain, claimed)
 
 
+def _forwarded_reference(lab: Lab) -> Steps:
+    root = CertificateAuthority("Devices")
+    verifier = Verifier.for_clients(trust=TrustStore(anchors=[root.certificate]), policy=policies.CommonName("frodo"))
+    pem = pem_of(root.issue_client("frodo").der).decode("ascii")
+    headers = [("x-ssl-client-cert", urllib.parse.quote(pem, safe="")), ("x-ssl-client-verify", "SUCCESS")]
+    lab.namespace.update(forwarded=forwarded, verifier=verifier, headers=headers, address="10.1.2.3")
+    yield
+    peer = lab.namespace["peer"]
+    assert (peer.common_name, peer.possession) == ("frodo", Possession.PROXY)
+
+
 SETUPS: Final[dict[str, Callable[[Lab], Steps]]] = {
     "README.md": _tutorial,
     "docs/index.md": _front_page,
@@ -262,12 +277,16 @@ SETUPS: Final[dict[str, Callable[[Lab], Steps]]] = {
     "docs/howto/change-ca.md": _new_ca,
     "docs/howto/virtual-hosts.md": _hosts,
     "docs/howto/tenants.md": _tenants,
+    "docs/reference/forwarded.md": _forwarded_reference,
     "docs/howto/own-policy.md": _own,
     "docs/howto/explain-refusal.md": _refusals,
     "docs/howto/coming-from-insecure.md": _insecure,
     "docs/howto/openssl-tutorials.md": _tutorial_certificates,
+    **INTEGRATION_SETUPS,
+    **OAUTH_SETUPS,
     **PROXY_SETUPS,
-    **REVOCATION_SETUPS,
+    **RESPONDER_SETUPS,
+    **ANSWER_SETUPS,
 }
 
 
@@ -296,4 +315,5 @@ def test_every_page_with_examples_is_run(pages: dict[str, str]) -> None:
 def test_no_other_fence_hides_python(pages: dict[str, str]) -> None:
     """Blocks that are not run say that they are something else than Python."""
     fences = {line.strip() for text in pages.values() for line in text.splitlines() if line.strip().startswith("```")}
-    assert fences <= {"```", "```python", "```sh", "```text", "```js", "```java", "```{toctree}", "```{eval-rst}"}
+    kinds = ("", "python", "sh", "text", "toml", "js", "java", "{toctree}", "{eval-rst}", "{literalinclude}")
+    assert {fence.split(" ")[0] for fence in fences} <= {f"```{kind}" for kind in kinds}

@@ -23,6 +23,8 @@ PUBLIC: Final = (
     "mtlspolicy",
     "mtlspolicy.errors",
     "mtlspolicy.forwarded",
+    "mtlspolicy.oauth",
+    *(f"mtlspolicy.integrations.{name}" for name in ("asgi", "gunicorn", "hypercorn", "uvicorn", "werkzeug", "wsgi")),
     "mtlspolicy.policies",
     "mtlspolicy.revocation",
     "mtlspolicy.tenants",
@@ -32,6 +34,7 @@ PUBLIC: Final = (
 NOT_DOCUMENTED: Final = {
     "mtlspolicy.__version__",
     "mtlspolicy.forwarded",
+    "mtlspolicy.oauth",
     "mtlspolicy.policies",
     "mtlspolicy.revocation",
     "mtlspolicy.tenants",

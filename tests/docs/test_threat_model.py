@@ -15,7 +15,10 @@ LISTED: Final = (
     "Attacks on the connection",
     "Attacks on the path",
     "Attacks on names and pins",
+    "Attacks on forwarded certificates",
     "Attacks between tenants",
+    "Attacks on revocation",
+    "Attacks on tokens and OAuth clients",
     "Mistakes that would admit",
 )
 
@@ -50,6 +53,14 @@ def test_every_named_test_exists() -> None:
     named = {match for entry in _entries() for match in REFERENCE.findall(entry)}
     missing = {f"{path}::{name}" for path, name in named if not (TESTS / path).is_file() or name not in _tests_in(path)}
     assert missing == set()
+
+
+def test_every_attack_that_was_carried_out_is_listed() -> None:
+    """Each test below ``tests/attacks`` is named in the list, so that no defence is lost out of sight."""
+    named = {match for entry in _entries() for match in REFERENCE.findall(entry)}
+    paths = [path.relative_to(TESTS).as_posix() for path in (TESTS / "attacks").glob("test_*.py")]
+    assert paths
+    assert {(path, name) for path in paths for name in _tests_in(path)} - named == set()
 
 
 def test_nothing_else_looks_like_a_test() -> None:

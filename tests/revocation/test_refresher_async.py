@@ -222,7 +222,7 @@ def test_an_outage_is_answered_in_time(site: Site, run: Run, monkeypatch: pytest
     site.responder.answer(sam, http_status=503)
 
     async def main() -> None:
-        async with refreshing(site, deadline=0.5) as refresher:
+        async with refreshing(site, deadline=1.4) as refresher:
             source = refresher.sources[OCSP]
             assert (await source(site.ocsp(frodo))).value.status is GOOD
             assert (await source(site.ocsp(sam))).value.code == "fetch.status"

@@ -127,7 +127,7 @@ class Resolver:
     ) -> None:
         self._terms = Terms(deadline, max_entries, default_max_age, negative_max_age, max_pending).require()
         self._sources = readable_sources(sources)
-        self._open_desk()
+        self._open_desk(_Desk(self._sources, self._terms))
 
     @property
     def deadline(self) -> float:
@@ -190,14 +190,22 @@ class Resolver:
         self._finalizer()
 
     def _current(self) -> _Desk:
-        if self._desk.board.pid != os.getpid():  # a forked child: threads and loop stayed behind, locks may be held
-            self._finalizer.detach()
-            self._open_desk()
-        return self._desk
+        desk = self._desk
+        if desk.board.pid == os.getpid():
+            return desk
+        # A forked child: threads and loop stayed behind, locks may be held. Of several threads that come first one
+        # opens the desk, in one step of the interpreter's.
+        made = _Desk(self._sources, self._terms)
+        successor: _Desk = vars(desk).setdefault("successor", made)
+        if successor is not made:
+            return successor
+        self._finalizer.detach()
+        return self._open_desk(made)
 
-    def _open_desk(self) -> None:
-        self._desk = _Desk(self._sources, self._terms)
-        self._finalizer = weakref.finalize(self, self._desk.close)
+    def _open_desk(self, made: _Desk) -> _Desk:
+        self._finalizer = weakref.finalize(self, made.close)
+        self._desk = made
+        return made
 
     def __enter__(self) -> Self:
         return self

@@ -39,9 +39,9 @@ class Answer:
             raise ConfigurationError("obtained_at is naive: pass an aware datetime, for example datetime.now(UTC)")
         if keep is not None:
             _require_number("keep", keep, least=0)
-        self.value = value
-        self.obtained_at = obtained_at
-        self.keep = keep
+        self.value: Any = value
+        self.obtained_at: datetime | None = obtained_at
+        self.keep: float | None = keep
 
 
 class Terms(NamedTuple):

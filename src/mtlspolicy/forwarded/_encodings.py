@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import binascii
 import re
+import string
 from typing import Final
 
-from mtlspolicy._der import SEQUENCE, element, elements
+from mtlspolicy._der import SEQUENCE, element
 from mtlspolicy._pem import certificate_blocks
 from mtlspolicy.errors import MalformedEvidence
 
@@ -18,8 +19,11 @@ __all__ = ["base64_der", "concatenated_der", "malformed", "pem_certificates", "p
 
 _BIT_STRING: Final = 0x03
 
-_BROKEN: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
-_ESCAPE: Final = re.compile(rb"%([0-9A-Fa-f]{2})")
+_OCTETS: Final = {
+    f"{high}{low}".encode(): bytes.fromhex(high + low) for high in string.hexdigits for low in string.hexdigits
+}
+_PARTS: Final = 512
+"""Certificates that are split off one header before it is too many; a hostile one has tens of thousands."""
 _USUAL: Final = tuple((f"%{ord(char):02X}".encode(), char.encode()) for char in "\n +/=")
 """What proxies escape of PEM. None of them is ``%``, so that what is left afterwards are escapes as written."""
 
@@ -40,12 +44,17 @@ def percent_decoded(text: str) -> bytes:
     Raises:
         MalformedEvidence: A ``%`` without two hexadecimal digits, or a character that is not ASCII.
     """
-    if not text.isascii() or _BROKEN.search(text):
-        raise malformed("percent-encoding with a '%' that two hexadecimal digits do not follow")
+    problem = "percent-encoding with a '%' that two hexadecimal digits do not follow, or a character that is not ASCII"
+    if not text.isascii():
+        raise malformed(problem)
     data = text.encode("ascii")
-    for escape, char in _USUAL:  # a tenth of the time that one function call for each of a hundred escapes takes
-        data = data.replace(escape, char)
-    return _ESCAPE.sub(lambda found: bytes.fromhex(found[1].decode("ascii")), data)
+    for escape, char in _USUAL:  # a tenth of the time that one step for each of a hundred escapes takes
+        data = data.replace(escape, char)  # by none that is a hexadecimal digit, so that what is broken stays broken
+    first, *rest = data.split(b"%")
+    try:
+        return first + b"".join([_OCTETS[part[:2]] + part[2:] for part in rest])
+    except KeyError:
+        raise malformed(problem) from None
 
 
 def base64_der(text: str) -> bytes:
@@ -67,17 +76,19 @@ def concatenated_der(data: bytes) -> tuple[bytes, ...]:
     """Return the certificates of which *data* is the concatenated DER.
 
     Raises:
-        MalformedEvidence: Something else than SEQUENCEs one after the other.
+        MalformedEvidence: Something else than SEQUENCEs one after the other, or hundreds (``forwarded.too-large``).
     """
     parts: list[bytes] = []
     start = 0
-    try:
-        found = elements(data, 0, len(data))
-    except MalformedEvidence as error:
-        raise malformed(str(error)) from None
-    for tag, _, end in found:
+    while start < len(data):
+        try:
+            tag, _, end = element(data, start, len(data))
+        except MalformedEvidence as error:
+            raise malformed(str(error)) from None
         if tag != SEQUENCE:
             raise malformed("concatenated DER with something else than certificates in it")
+        if len(parts) == _PARTS:
+            raise MalformedEvidence(f"more than {_PARTS} certificates in one header", code="forwarded.too-large")
         parts.append(data[start:end])
         start = end
     return tuple(parts)

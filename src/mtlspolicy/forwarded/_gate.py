@@ -155,13 +155,13 @@ class Gate:
             if not peer.unix:
                 return "the proxy speaks over a Unix socket"
             known = self.unix.uids is None or peer.uid in self.unix.uids
-            return None if known else f"user id {peer.uid} is not the proxy's"
+            return None if known else f"user id {peer.uid} is not the proxy's; if it is, name it in uids="
         if peer.address is None or len(peer.address) > LONGEST:
             return "its address is not known, and the proxy is known by its address"
         place = place_of(peer.address)
         if place is None:
             return "that is no IP address, and the proxy is known by its address"
-        return None if inside(place, self._ranges) else "that is not the trusted proxy"
+        return None if inside(place, self._ranges) else "that is not the trusted proxy; if it is, name it in trusted="
 
     def require(self, peer: ImmediatePeer) -> None:
         """Return if *peer* is the trusted proxy as far as its socket tells.
@@ -202,13 +202,17 @@ def _usable(secret: tuple[str, str]) -> tuple[str, str]:
     if not isinstance(secret, tuple) or len(secret) != 2 or not all(isinstance(text, str) for text in secret):
         raise ConfigurationError("secret=: give the header's name and its value, two texts")
     name, value = secret
+    try:
+        usable = header_name(name, "secret")
+    except ConfigurationError:  # the two may be the wrong way round, so that neither is repeated
+        raise ConfigurationError("secret=(name, value): the first is no header's name, as for header=") from None
     good = value.isascii() and value.isprintable() and value.strip() == value
     if not good or len(value) < _LEAST_SECRET or len(set(value)) < _LEAST_KINDS:
         raise ConfigurationError(
-            f"secret=({name!r}, ...): give at least {_LEAST_SECRET} printable ASCII characters at random, such as "
-            "secrets.token_urlsafe(24)"
+            f"secret=(name, value): give at least {_LEAST_SECRET} printable ASCII characters at random as the value, "
+            "such as secrets.token_urlsafe(24)"
         )
-    return header_name(name, "secret"), value
+    return usable, value
 
 
 def _range(network: IPNetwork) -> Range:

@@ -25,6 +25,8 @@ _PLAIN: Final = bytes(
 """Letters in lower case, digits, and a hyphen for every other byte: the widest mapping that gateways are known for."""
 _NAMING: Final = {"connection": "forwarded.connection", "trailer": "forwarded.trailer"}
 """Headers whose value is a list of names of headers."""
+_SEPARATORS: Final = str.maketrans("; \t", ",,,")
+"""What ends a name in such a list besides the comma, for readers that are lenient (Apache httpd is one)."""
 _NOT_OURS: Final = frozenset(
     {
         *("connection", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"),
@@ -104,7 +106,7 @@ def collect(
         headers: All header fields of the request.
         names: Lower-case names with hyphens, as `header_name` returns them.
         lists: Those that may stand on several lines (RFC 9110, 5.3); they are joined by ``", "``.
-        most: Characters of all values together, held before anything is decoded.
+        most: Characters of all their values together, ``Connection`` included, held before anything is decoded.
 
     Raises:
         MalformedEvidence: ``forwarded.alias``, ``forwarded.duplicate``, ``forwarded.connection``,
@@ -114,15 +116,16 @@ def collect(
     found: dict[str, str | list[str]] = {}
     size = 0
     for plain, name, raw in _fields(headers):
-        if plain not in names:
-            if plain in _NAMING:
-                _require_unnamed(plain, _text(raw), names)
+        if plain not in names and plain not in _NAMING:
             continue
-        _require_exact(plain, _text(name))
         value = _text(raw)
         size += len(value) + 2
         if size > most + 2:
             raise MalformedEvidence(f"headers of more than {most} characters", code="forwarded.too-large")
+        if plain not in names:
+            _require_unnamed(plain, value, names)
+            continue
+        _require_exact(plain, _text(name))
         value = _clean(plain, value)
         before = found.get(plain)
         if before is None:
@@ -155,10 +158,10 @@ def _require_unnamed(which: str, options: str, names: frozenset[str]) -> None:
 
     The next hop must remove what ``Connection`` names (RFC 9110, 7.6.1), and a trailer stands where no proxy looks.
     """
-    for option in options.split(","):
+    for option in options.translate(_SEPARATORS).split(","):
         if canonical(option) in names:
             raise MalformedEvidence(
-                f"the header {which!r} names {quoted(option.strip(), 80)}, which the proxy alone may write: have the "
+                f"the header {which!r} names {quoted(option, 80)}, which the proxy alone may write: have the "
                 f"proxy drop {which!r} or set it itself",
                 code=_NAMING[which],
             )

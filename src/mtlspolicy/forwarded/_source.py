@@ -193,7 +193,7 @@ class ForwardedSource:
         self.gate.require_secret(peer, secret)
         _require_version(http_version)
         self._require_marker(values)
-        # mark and secret say that the proxy wrote this request; where it states absence too, silence is a loss on the way
+        # mark and secret say that the proxy wrote this; where it states absence as well, silence is a loss on the way
         marked = self.marker is not None or secret is not None
         silent = not values and not (marked and self.dialect.states_absence)
         found = None if silent else self._found(values, joined=joined)

@@ -126,7 +126,7 @@ class CRLFiles:
             raise ConfigurationError(f"CRLFiles: max_stale={max_stale!r}: give a timedelta of zero or more")
         if not isinstance(path, str | os.PathLike) or "\0" in str(path):
             raise ConfigurationError(f"CRLFiles: {quoted(str(path), 200)} is no path of a file or directory")
-        self.path = Path(path)
+        self.path: Path = Path(path)
         self._max_stale = max_stale.total_seconds()
         self._files: dict[Path, _File] = {}
         self._lock = threading.Lock()

@@ -57,7 +57,10 @@ class RevocationList:
         if len(der) > MOST_BYTES:
             raise MalformedEvidence(f"a CRL of {len(der)} bytes; at most {MOST_BYTES}", code="crl.too-large")
         self._layout = layout = layout_of(der)
-        self.der, self.source, self.version, self.issuer = der, source, layout.version, layout.issuer
+        self.der: bytes = der
+        self.source: str = source
+        self.version: int = layout.version
+        self.issuer: bytes = layout.issuer
         self.this_update: datetime = layout.this_update
         self.next_update: datetime | None = layout.next_update
         self.extensions: Extensions = layout.extensions

@@ -46,7 +46,7 @@ def held_crls(crls: Iterable[CRLInput]) -> Held:
         ConfigurationError: *crls* is one CRL and no list, or holds something else than CRLs.
     """
     if isinstance(crls, bytes | bytearray | str | RevocationList):
-        raise ConfigurationError("crls: give a list of CRLs, [crl], not one alone")
+        raise ConfigurationError("crls: give a list of CRLs, [crl], not one alone; a file by its name is CRLFiles(path)")
     found: list[tuple[RevocationList, str]] = []
     problems: list[tuple[str, str]] = []
     for place, one in enumerate(crls):

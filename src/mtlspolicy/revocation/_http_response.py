@@ -64,9 +64,12 @@ class Wire(io.RawIOBase):
         self._left = MOST_HEADERS
         self._too_long = FetchFailed("fetch.headers", f"{origin}: more than {MOST_HEADERS} bytes of headers")
 
-    def expect_body(self, most_bytes: int) -> None:
-        """Let as many bytes come as a body of *most_bytes* takes, in chunks of a sensible size or none."""
-        self._left = most_bytes + most_bytes // 4 + 2 * PIECE
+    def expect_piece(self, most_bytes: int) -> None:
+        """Let as many bytes come as a piece of a body of *most_bytes* takes, in chunks of a sensible size or none.
+
+        Each piece by itself: else a long body could be all framing, and chunks of one byte take a second for a million.
+        """
+        self._left = 3 * PIECE
         self._too_long = too_large(self.origin, most_bytes)
 
     def send(self, data: bytes) -> None:
@@ -129,8 +132,7 @@ def read_answer(wire: Wire, *, method: str, most_bytes: int) -> bytes:
         length = _framing(response, origin)
         if length is not None and length > most_bytes:
             raise too_large(origin, most_bytes)
-        wire.expect_body(most_bytes)
-        body = _read(response, origin, most_bytes)
+        body = _read(response, wire, most_bytes)
     finally:
         response.close()
     if length is not None and len(body) != length:
@@ -193,12 +195,14 @@ def _require_plain(headers: Message, origin: str) -> None:
         raise FetchFailed("fetch.headers", f"{origin}: headers that are not plain lines (RFC 9112, section 5)")
 
 
-def _read(response: http.client.HTTPResponse, origin: str, most_bytes: int) -> bytes:
-    body = bytearray()
+def _read(response: http.client.HTTPResponse, wire: Wire, most_bytes: int) -> bytes:
+    body, origin = bytearray(), wire.origin
     try:
+        wire.expect_piece(most_bytes)
         # one byte more than allowed is asked for, which tells a body that ends there from one that goes on
         while len(body) <= most_bytes and (piece := response.read(min(PIECE, most_bytes + 1 - len(body)))):
             body += piece
+            wire.expect_piece(most_bytes)
     except FetchFailed:
         raise
     except Exception as error:  # noqa: BLE001 - a broken chunk, in whichever way http.client tells it

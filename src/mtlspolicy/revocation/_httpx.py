@@ -144,8 +144,8 @@ def _plain_transport(client: object) -> httpx.AsyncHTTPTransport:
 
     if not isinstance(client, httpx.AsyncClient):
         raise ConfigurationError(
-            f"client={type(client).__name__}: only an httpx.AsyncClient can be held to one deadline; in threads use "
-            "revocation.HTTPTransport"
+            f"client={type(client).__name__}: only an httpx.AsyncClient can be held to one deadline; leave client= "
+            "out, and the standard library's HTTP is used, in threads"
         )
     transport: Any = getattr(client, "_transport", None)
     pool: Any = getattr(transport, "_pool", None)

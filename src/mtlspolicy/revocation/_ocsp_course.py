@@ -67,7 +67,7 @@ def ocsp_course(desk: Desk, question: OCSPQuestion, known: RevocationAnswer | No
         request = _request(desk, question)
     except MTLSPolicyError as error:
         return cannot_be_asked(error)
-    problem = unavailable("ocsp.no-responder", "the certificate names no OCSP responder")
+    problem = unavailable("ocsp.no-responder", "the certificate names no OCSP responder; say NotRevoked(responder=...)")
     for place, url in enumerate(urls):
         share = (until - time.monotonic()) / (len(urls) - place)
         inquiry = _inquiry(question, url, key, request)

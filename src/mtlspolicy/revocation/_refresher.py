@@ -109,7 +109,7 @@ class Refresher:
         where = Destinations(hosts=self.hosts) if self.destinations is None else self.destinations
         cache = MemoryCache() if self.cache is None else self.cache
         self._terms = Terms(cache, where, self.deadline, self.nonce, self.digest, self.background)
-        self._open_office()
+        self._open_office(self._new_office())
 
     @property
     def sources(self) -> Mapping[str, Source]:
@@ -177,22 +177,31 @@ class Refresher:
         return await self._current().answer(_asked(kind, question), pushed=pushed)
 
     def _current(self) -> Any:
-        if self._office.desk.pid != os.getpid():  # a forked child: threads stayed behind, locks may be held
-            self._finalizer.detach()
-            self._open_office()
-        return self._office
+        office: Any = self._office
+        if office.desk.pid == os.getpid():
+            return office
+        # A forked child: threads stayed behind, locks may be held. Of several threads that come first one opens the
+        # office, in one step of the interpreter's.
+        made = self._new_office()
+        successor: Any = office.__dict__.setdefault("successor", made)
+        if successor is not made:
+            return successor
+        self._finalizer.detach()
+        return self._open_office(made)
 
-    def _open_office(self) -> None:
+    def _new_office(self) -> Any:
         desk = Desk(self._terms, self._resolvers)
         where = self._terms.destinations
-        self._office: Any  # of threads or of tasks, whose answers are awaited
         if self.client is None:
-            self._office = ThreadOffice(desk, HTTPTransport(destinations=where, trust=self.trust))
-        else:
-            from mtlspolicy.revocation._httpx import HTTPXTransport
+            return ThreadOffice(desk, HTTPTransport(destinations=where, trust=self.trust))
+        from mtlspolicy.revocation._httpx import HTTPXTransport
 
-            self._office = TaskOffice(desk, HTTPXTransport(self.client, destinations=where))
-        self._finalizer = weakref.finalize(self, self._office.close)
+        return TaskOffice(desk, HTTPXTransport(self.client, destinations=where))
+
+    def _open_office(self, made: Any) -> Any:
+        self._finalizer = weakref.finalize(self, made.close)
+        self._office: Any = made  # of threads or of tasks, whose answers are awaited
+        return made
 
     def __enter__(self) -> Self:
         return self

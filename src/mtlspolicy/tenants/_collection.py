@@ -46,7 +46,7 @@ class Group:
         self.fault = fault
         self.store: TrustStore | None = None
         self.problem: str | None = fault
-        self.due = math.inf
+        self.due: float = math.inf
         self._values: tuple[TrustStore, ...] = ()
         self._judged = False
 
@@ -110,7 +110,7 @@ class Collection:
         self._laid_out: Index | None = None
         self._common = Group(())
         self._tenants: dict[str, Group] = {}
-        self.due = math.inf
+        self.due: float = math.inf
         """Monotonic time at which the same files come to say something else."""
 
     @property

@@ -6,6 +6,7 @@ The layout is that of The Things Stack: ``common: [file, ...]`` and ``tenants: {
 from __future__ import annotations
 
 import json
+import re
 import tomllib
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple, NoReturn, cast
@@ -20,6 +21,9 @@ MOST_INDEX: Final = 16 * 1024 * 1024
 MOST_TENANTS: Final = 100_000
 MOST_FILES: Final = 64
 """Files of one tenant, and common ones."""
+_STRING: Final = re.compile(r'"(?:[^"\\\n]++|\\.)*+"?|\'[^\'\n]*+\'?')
+_DEEP_KEY: Final = re.compile(r"(?<![A-Za-z0-9_-])(?:[A-Za-z0-9_-]++[ \t]*+\.[ \t]*+){8}")
+"""More parts of a key than an index has. tomllib takes the square of their number: ten seconds for forty kilobytes."""
 
 
 class Index(NamedTuple):
@@ -56,6 +60,8 @@ def read_index(data: bytes, name: str) -> Index:
         if form == "json":
             value = json.loads(text, object_pairs_hook=_object, parse_constant=_no_constant)
         elif form == "toml":
+            if '"""' in text or "'''" in text or _DEEP_KEY.search(_STRING.sub("_", text)):
+                raise index_error(name, "a string of several lines, or a key of more than eight parts")
             value = tomllib.loads(text)
         elif form in {"yml", "yaml"}:
             from mtlspolicy.tenants._index_yaml import read_yaml
