@@ -18,6 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mtlspolicy import Decision, MalformedEvidence, Verdict, VerificationError, forwarded, policies, tls
+from mtlspolicy._chain import Possession, PresentedChain
 from mtlspolicy.errors import ConfigurationError
 from mtlspolicy.forwarded._encodings import percent_decoded
 from mtlspolicy.integrations import asgi, wsgi
@@ -61,6 +62,14 @@ def test_a_connection_header_that_names_ours_after_another_separator_is_refused(
     with pytest.raises(MalformedEvidence) as caught:
         source.read(headers, peer=PROXY)
     assert caught.value.code == f"forwarded.{which}"
+
+
+@pytest.mark.parametrize("separator", [" ", ";", "\t"])
+def test_a_connection_header_of_a_client_does_not_remove_what_is_emitted(separator: str) -> None:
+    """The next hop would take the certificate out again, and the client would be nobody there."""
+    chain = PresentedChain((FRODO,), Possession.TLS)
+    fields = forwarded.emit_rfc9440(chain, [("Connection", f"close{separator}client-cert")])
+    assert fields == [("Client-Cert", item(FRODO))]
 
 
 def test_a_connection_header_of_a_megabyte_is_too_large_before_it_is_split() -> None:

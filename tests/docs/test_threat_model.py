@@ -75,4 +75,4 @@ def test_the_list_is_read_whole() -> None:
     assert all(attacks)
     titles = [attack[1] for attack in attacks if attack is not None]
     assert len(set(titles)) == len(titles)
-    assert len(titles) >= 92
+    assert len(titles) >= 190

@@ -233,7 +233,7 @@ def test_a_tenants_file_is_not_led_out_of_its_directory(layout: Layout) -> None:
 @pytest.mark.parametrize(
     ("damage", "says"),
     [
-        (lambda root: (root / "index.json").unlink(), "is missing"),
+        (lambda root: (root / "index.json").unlink(), r"is missing \(index.json, index.toml or index.yml\)"),
         (lambda root: (root / "index.json").write_bytes(b""), "is empty"),
         (lambda root: (root / "index.json").write_bytes(b"{"), "Expecting"),
         (lambda root: (root / "index.toml").write_bytes(b""), "are both there, and one is the index"),

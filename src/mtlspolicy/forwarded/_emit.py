@@ -18,7 +18,7 @@ from mtlspolicy._peer import VerifiedPeer
 from mtlspolicy._pem import write_pem
 from mtlspolicy._text import quoted
 from mtlspolicy.errors import ConfigurationError, MalformedEvidence
-from mtlspolicy.forwarded._headers import HeaderPairs, canonical
+from mtlspolicy.forwarded._headers import SEPARATORS, HeaderPairs, canonical
 
 __all__ = ["cache_headers", "emit_rfc9440", "emit_xfcc"]
 
@@ -119,7 +119,8 @@ def _without(headers: HeaderPairs, names: frozenset[str]) -> Fields:
     for raw_name, raw_value in headers:
         name, value = _text(raw_name), _text(raw_value)
         plain = canonical(name)
-        if plain in names or (plain in _BY_NAME and any(canonical(option) in names for option in value.split(","))):
+        listed = value.translate(SEPARATORS).split(",") if plain in _BY_NAME else ()
+        if plain in names or any(canonical(option) in names for option in listed):
             continue
         fields.append((name, value))
     return fields

@@ -14,7 +14,16 @@ from typing import Final, TypeAlias
 from mtlspolicy._text import quoted
 from mtlspolicy.errors import ConfigurationError, MalformedEvidence
 
-__all__ = ["HeaderPairs", "JoinedHeaders", "canonical", "collect", "header_name", "is_ours", "names_one_of"]
+__all__ = [
+    "SEPARATORS",
+    "HeaderPairs",
+    "JoinedHeaders",
+    "canonical",
+    "collect",
+    "header_name",
+    "is_ours",
+    "names_one_of",
+]
 
 HeaderPairs: TypeAlias = "Iterable[tuple[str | bytes, str | bytes]]"
 """Header fields as a server received them, in order, each with its copies: text or Latin-1 bytes."""
@@ -25,7 +34,7 @@ _PLAIN: Final = bytes(
 """Letters in lower case, digits, and a hyphen for every other byte: the widest mapping that gateways are known for."""
 _NAMING: Final = {"connection": "forwarded.connection", "trailer": "forwarded.trailer"}
 """Headers whose value is a list of names of headers."""
-_SEPARATORS: Final = str.maketrans("; \t", ",,,")
+SEPARATORS: Final = str.maketrans("; \t", ",,,")
 """What ends a name in such a list besides the comma, for readers that are lenient (Apache httpd is one)."""
 _NOT_OURS: Final = frozenset(
     {
@@ -158,7 +167,7 @@ def _require_unnamed(which: str, options: str, names: frozenset[str]) -> None:
 
     The next hop must remove what ``Connection`` names (RFC 9110, 7.6.1), and a trailer stands where no proxy looks.
     """
-    for option in options.translate(_SEPARATORS).split(","):
+    for option in options.translate(SEPARATORS).split(","):
         if canonical(option) in names:
             raise MalformedEvidence(
                 f"the header {which!r} names {quoted(option, 80)}, which the proxy alone may write: have the "

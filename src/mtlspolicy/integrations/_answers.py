@@ -42,6 +42,8 @@ def answer(error: Refusal, *, absent: int = 403) -> Answer:
         absent: Status where no certificate came, one of `ABSENT`.
     """
     status = absent if isinstance(error, NoPeerCertificate) else error.http_status
+    if status < 400:
+        status = 403  # a refusal that somebody made of a decision which admits is a refusal all the same
     body = json.dumps({"error": error.code}).encode("ascii") + b"\n"
     headers = [("Content-Type", "application/json"), ("Content-Length", str(len(body))), ("Cache-Control", "no-store")]
     headers += error.http_headers.items()

@@ -6,13 +6,13 @@ name any other, and HTTP/2 clients do so on purpose (RFC 9113, 9.1.1).
 
 from __future__ import annotations
 
-import ssl
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mtlspolicy._decision import Decision, Verdict
 from mtlspolicy._text import quoted
 from mtlspolicy.errors import PolicyDenied
 from mtlspolicy.tls._enforcement import enforcement_of
+from mtlspolicy.tls._latch import Latch
 from mtlspolicy.tls._options import ServerOptions
 from mtlspolicy.tls._virtual_hosts import normal_host
 
@@ -28,20 +28,21 @@ def require_authority(accepted: Accepted, headers: Iterable[tuple[bytes, bytes]]
     """Return if the verifier that judged the connection is that of the host that the request is for.
 
     Args:
-        accepted: A connection on an event loop, which tells the context that it began on.
+        accepted: A connection that TLS of ours has admitted.
         headers: Of the request; servers write ``:authority`` of HTTP/2 as ``host``.
 
     Raises:
         PolicyDenied: It is another one's, ``tls.misdirected``: 421, after which clients connect anew.
     """
-    began: Any = accepted.connection.get_extra_info("sslcontext")
-    enforcement = enforcement_of(began) if isinstance(began, ssl.SSLContext) else None
-    options = None if enforcement is None else enforcement.options
     reached = accepted.ssl_object
-    if not isinstance(options, ServerOptions) or not options.virtual_hosts or reached is None:
+    latch = getattr(reached, "_latch", None)
+    began = latch.began if isinstance(latch, Latch) else None
+    enforcement = None if began is None else enforcement_of(began)
+    options = None if enforcement is None else enforcement.options
+    if not isinstance(options, ServerOptions) or reached is None:
         return
     hosts = {normal_host(name): context for name, context in options.virtual_hosts.items()}
-    named = [value.decode("latin-1") for name, value in headers if name.lower() == b"host"]
+    named = [value.decode("latin-1").strip(" \t") for name, value in headers if name.lower() == b"host"]
     for authority in named or [""]:
         if hosts.get(_host(authority), began) is not reached.context:
             detail = f"the request is for {quoted(authority, 80)}, and the connection was judged for another host"
@@ -49,7 +50,15 @@ def require_authority(accepted: Accepted, headers: Iterable[tuple[bytes, bytes]]
 
 
 def _host(authority: str) -> str:
-    """Return the host of *authority* as server names are compared; user information has no place there."""
+    """Return the host of *authority* as server names are compared; user information has no place there.
+
+    Raises:
+        PolicyDenied: What follows a colon is no port: readers differ on the host of such a one.
+    """
     host, colon, port = authority.rpartition(":")
-    plain = host if colon and (port.isdigit() or not port) and not host.endswith(":") else authority
-    return normal_host(plain)
+    if not colon or authority.endswith("]"):
+        return normal_host(authority)
+    if (port and not (port.isascii() and port.isdigit())) or (":" in host and not host.startswith("[")):
+        detail = f"{quoted(authority, 80)} is no host with a port"
+        raise PolicyDenied(Decision(Verdict.DENY, "tls.misdirected", detail, clause="TLS connection"))
+    return normal_host(host)

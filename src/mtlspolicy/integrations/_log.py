@@ -27,8 +27,9 @@ def log_refused(error: Refusal, address: str) -> None:
     left_out = LIMITER.take(error.code, time.monotonic())
     if left_out is None:
         return
+    text = str(error) if str(error).startswith(error.code) else f"{error.code}: {error}"
     more = f" ({left_out} more refused with this code since the last line)" if left_out else ""
     LOGGER.warning(
-        "refused a request over %s: %s%s", address, error, more,
+        "refused a request over %s: %s%s", address, text, more,
         extra={"mtlspolicy_code": error.code, "mtlspolicy_address": address},
     )  # fmt: skip

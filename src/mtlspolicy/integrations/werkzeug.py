@@ -6,7 +6,8 @@ of one value becomes a header of its own. What is not plainly one header a line 
 
 from __future__ import annotations
 
-from typing import Any
+import string
+from typing import Any, Final
 
 from werkzeug.serving import WSGIRequestHandler
 
@@ -38,6 +39,10 @@ class RequestHandler(WSGIRequestHandler):
         return environ
 
 
+_TOKEN: Final = b"!#$%&'*+-.^_`|~" + (string.ascii_letters + string.digits).encode("ascii")
+"""Characters of a header's name (RFC 9110, 5.6.2)."""
+
+
 class _AmbiguousHeaderError(Exception):
     """A line of the header block that different servers read differently."""
 
@@ -55,6 +60,7 @@ class _StrictLines:
         name, colon, _ = text.partition(b":")
         # what one or another reader of http.server's takes for the end of a line, NEL in Latin-1 included
         separators = any(code in text for code in b"\r\v\f\x1c\x1d\x1e\x85\0")
-        if text and (separators or not colon or not name or name != name.translate(None, b" \t")):
+        # and a name that is no token ends the header block for it, with all that the proxy wrote below
+        if text and (separators or not colon or not name or name.translate(None, _TOKEN)):
             raise _AmbiguousHeaderError
         return line

@@ -9,7 +9,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable, Iterable
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Final, Unpack
+from typing import TYPE_CHECKING, Any, Final, Unpack, cast
 
 from mtlspolicy._pem import write_pem
 from mtlspolicy._resolver import settle
@@ -27,6 +27,7 @@ from mtlspolicy.integrations._admission import (
 )
 from mtlspolicy.integrations._answers import Refusal
 from mtlspolicy.integrations._answers import answer as _answer
+from mtlspolicy.integrations._authority import require_authority
 from mtlspolicy.integrations._immediate import ACCEPTED, Accepted, accepted
 from mtlspolicy.integrations._log import log_refused
 from mtlspolicy.integrations._options import MiddlewareOptions, Source, settings_of
@@ -141,7 +142,10 @@ class Middleware:
         settings = self._settings
         if settings.source is None:
             clean_environ(environ)
-            return admission_on_connection(connection, settings)
+            admission = admission_on_connection(connection, settings)
+            host = str(environ.get("HTTP_HOST", "")).encode("latin-1", "replace")
+            require_authority(cast("Accepted", connection), [(b"host", host)])  # or nobody was admitted
+            return admission
         headers = environ_headers(environ, drops_underscores=self._drops_underscores)
         clean_environ(environ, settings.source)
         return self._forwarded(settings.source, environ, headers, connection)

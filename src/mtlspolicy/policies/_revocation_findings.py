@@ -20,6 +20,11 @@ _BASIC_CONSTRAINTS: Final = "2.5.29.19"
 _POINTERS: Final = {"2.5.29.31": "cRLDistributionPoints", "2.5.29.46": "freshestCRL"}
 _NULL: Final = b"\x05\x00"
 
+_NOT_ANSWERED: Final = (
+    "no answer came in time, or nobody was asked: give the edge a resolver that has this kind of answer (on an event "
+    "loop with pending='hold' and a gate), or facts= to verify"
+)
+
 GOOD, NOT_ASKED, SOFT, MISSING, DOUBT, REVOKED = range(6)
 """Weights, from what admits to what denies."""
 
@@ -45,7 +50,7 @@ def finding_of(question: RevocationQuestion, evidence: Evidence, *, soft: bool) 
     need, certificate, area = question.need, question.certificate, question.rule.area
     fact = evidence.fact(need)
     if fact is None:
-        return Finding(MISSING, f"{area}.unavailable", f"{certificate}: nothing was looked up", (need,))
+        return Finding(MISSING, f"{area}.unavailable", f"{certificate}: {_NOT_ANSWERED}", (need,))
     answer = fact.value
     if not isinstance(answer, RevocationAnswer):
         return Finding(DOUBT, f"{area}.not-an-answer", f"{certificate}: {type(answer).__name__} is no RevocationAnswer")

@@ -30,6 +30,10 @@ _BESIDE_THE_POINT: Final = frozenset(
     {"crl.other-issuer", "crl.distribution-point", "crl.user-certificates-only", "crl.ca-certificates-only"}
 )
 """What a CRL of somebody or something else is; it tells less about a certificate than any other refusal."""
+_NONE_OF_THE_ISSUER: Final = (
+    "no CRL of the certificate's issuer is at hand; give one of each issuer of the path, or say scope='end-entity' "
+    "where only the peer's own issuer has one"
+)
 
 
 class Held(NamedTuple):
@@ -46,7 +50,9 @@ def held_crls(crls: Iterable[CRLInput]) -> Held:
         ConfigurationError: *crls* is one CRL and no list, or holds something else than CRLs.
     """
     if isinstance(crls, bytes | bytearray | str | RevocationList):
-        raise ConfigurationError("crls: give a list of CRLs, [crl], not one alone; a file by its name is CRLFiles(path)")
+        raise ConfigurationError(
+            "crls: give a list of CRLs, [Path(name).read_bytes()], not one alone; crls_source also takes CRLFiles(name)"
+        )
     found: list[tuple[RevocationList, str]] = []
     problems: list[tuple[str, str]] = []
     for place, one in enumerate(crls):
@@ -92,9 +98,7 @@ def crl_answer(question: CRLQuestion, held: Held, *, at: datetime, newest: Newes
 
 
 def _absent(held: Held) -> RevocationAnswer:
-    code, detail = (
-        held.problems[0] if held.problems else ("crl.absent", "no CRL of the certificate's issuer is at hand")
-    )
+    code, detail = held.problems[0] if held.problems else ("crl.absent", _NONE_OF_THE_ISSUER)
     return RevocationAnswer(RevocationStatus.UNAVAILABLE, code, detail)
 
 

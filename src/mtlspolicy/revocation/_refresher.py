@@ -154,7 +154,7 @@ class Refresher:
         if deadline <= self.deadline:
             raise ConfigurationError(
                 f"deadline={deadline:g} s of the resolver is not longer than the refresher's {self.deadline:g} s: the "
-                "refresher could not say in time that there is no answer"
+                f"refresher could not say in time that there is no answer; say deadline={self.deadline + 0.5:g} or more"
             )
         self._resolvers.add(resolver)
         return resolver

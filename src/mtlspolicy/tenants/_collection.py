@@ -150,7 +150,7 @@ class Collection:
 
     def _fail(self, error: Missing | Unreadable, clock: float) -> None:
         gone = isinstance(error, Missing)
-        self._index.fail("is missing" if gone else str(error), clock, gone=gone)
+        self._index.fail("is missing (index.json, index.toml or index.yml)" if gone else str(error), clock, gone=gone)
 
     def _refresh_index(self, view: View, clock: float) -> bool:
         if not self._fixed:

@@ -66,6 +66,7 @@ class Latch:
         peername: Address of the other end as ``getpeername`` gives it, or ``None``: not known.
         server_name: The name that the client asked for (SNI), hostile text; only where a callback of ours has seen it.
         connection: What policies are told of the connection; its ``transport_address`` is filled in by `claim`.
+        began: The context that the handshake began on, where several hosts share a listener; otherwise ``None``.
         first_bytes: What the client sent first, where several hosts share a listener; dropped after the handshake.
         options: The options of the context that was reached; only where the connection was held.
         judgement: The snapshot to go on with; only where the connection was held.
@@ -81,6 +82,7 @@ class Latch:
     state: LatchState = UNDECIDED
     peername: object = None
     server_name: str | None = None
+    began: ssl.SSLContext | None = None
     first_bytes = b""
     connection: Connection | None = None
     options: ServerOptions | None = None

@@ -67,7 +67,8 @@ def _require_resolver(value: object) -> None:
     from mtlspolicy._resolver import Resolver
 
     if not isinstance(value, Resolver):
-        raise ConfigurationError(f"resolver={type(value).__name__}: give a Resolver, Resolver({{kind: function}})")
+        hint = "call its resolver()" if hasattr(value, "resolver") else "Resolver({kind: function})"
+        raise ConfigurationError(f"resolver={type(value).__name__}: give a Resolver: {hint}")
 
 
 def _require_count(name: str, value: object) -> None:
