@@ -14,7 +14,9 @@ from mtlspolicy._evidence import Fact, Facts, Need, RevocationStatus
 from mtlspolicy._peer import now
 from mtlspolicy._resolver import Answer
 from mtlspolicy._revocation import CRL, OCSP, CRLQuestion, OCSPQuestion, RevocationAnswer, RevocationQuestion
+from mtlspolicy._revocation_pointers import crl_urls
 from mtlspolicy.errors import ConfigurationError, MalformedEvidence
+from mtlspolicy.revocation._cache import Cache, CachedStatement, CacheFailed, crl_key, ocsp_key
 from mtlspolicy.revocation._crl_set import CRLInput, Held, crl_answer, held_crls, weight
 from mtlspolicy.revocation._ocsp_response import read_ocsp
 from mtlspolicy.revocation._seen import Seen
@@ -62,9 +64,10 @@ def facts(
     *,
     responses: Responses = (),
     crls: Iterable[CRLInput] = (),
+    cache: Cache | None = None,
     at: datetime | None = None,
 ) -> Facts:
-    """Return the facts that *verifier* needs for *chain*, as far as *responses* and *crls* have them.
+    """Return the facts that *verifier* needs for *chain*, as far as *responses*, *crls* and *cache* have them.
 
     For ``verifier.verify(chain, at=at, facts=...)``. A chain that is not valid has no needs, and no facts.
 
@@ -73,13 +76,14 @@ def facts(
         chain: As for `Verifier.verify`.
         responses: OCSP responses, DER.
         crls: CRLs, DER or PEM, or parsed, as they should be where they are long and asked more than once.
+        cache: What a `Refresher` has kept; read, verified anew, never written. One that is down has nothing.
         at: Aware time; give the same one to `verify`. ``None`` is now.
 
     Raises:
         ConfigurationError: *at* is naive, or *responses* or *crls* holds something else than bytes.
     """
-    given = _listed(responses() if callable(responses) else responses)
-    held = held_crls(crls)
+    given, held = _listed(responses() if callable(responses) else responses), held_crls(crls)
+    _require_cache(cache)
     try:
         presented = PresentedChain.parse(chain, possession=Possession.NONE, limits=verifier.limits)
     except MalformedEvidence:
@@ -91,15 +95,48 @@ def facts(
         if not needs:
             break
         for need in needs:
-            answer = _at_hand(need.key, given, held, judgement.at)
+            answer = _at_hand(need.key, given, held, cache, judgement.at)
             found[need] = Fact(answer, obtained_at(answer, judgement.at))
     return Facts(found)
 
 
-def _at_hand(key: Any, responses: tuple[bytes, ...], held: Held, at: datetime) -> RevocationAnswer:
+def _require_cache(cache: object) -> None:
+    if cache is not None and not isinstance(cache, Cache):
+        raise ConfigurationError(f"cache={type(cache).__name__}: give a cache, such as revocation.SQLiteCache(path)")
+
+
+def _at_hand(key: Any, responses: tuple[bytes, ...], held: Held, cache: Cache | None, at: datetime) -> RevocationAnswer:
     if isinstance(key, CRLQuestion):
-        return crl_answer(key, held, at=at)
-    return best_answer(_question(key), responses, at=at)
+        kept = held_crls([] if cache is None else _kept(cache, _crl_keys(key)))
+        return crl_answer(key, Held(held.crls + kept.crls, held.problems + kept.problems), at=at)
+    asked = _question(key)
+    issuer, certificate = asked.issuer.layout.spki, asked.certificate
+    if cache is not None:
+        responses += tuple(_kept(cache, [ocsp_key(issuer, certificate.layout.issuer, certificate.serial_number)]))
+    return best_answer(asked, responses, at=at)
+
+
+def _crl_keys(question: CRLQuestion) -> list[str]:
+    """Return under which keys a refresher keeps the CRLs of *question*; none where its pointers cannot be read."""
+    url = question.rule.distribution_point
+    try:
+        urls = crl_urls(question.certificate) if url is None else (url,)
+    except MalformedEvidence:
+        return []
+    return [crl_key(question.issuer.layout.spki, question.certificate.layout.issuer, one) for one in urls]
+
+
+def _kept(cache: Cache, keys: list[str]) -> list[bytes]:
+    """Return what *cache* has under *keys*, which nobody has verified."""
+    found: list[bytes] = []
+    for key in keys:
+        try:
+            statement = cache.get(key)
+        except CacheFailed:
+            return found
+        if isinstance(statement, CachedStatement):
+            found.append(statement.data)
+    return found
 
 
 def responses_source(responses: Responses) -> Callable[[Any], Answer]:
