@@ -175,6 +175,29 @@ def test_a_file_that_cannot_be_read_leaves_the_last_for_an_hour(
     assert ask(source).status is GOOD
 
 
+def test_a_file_that_fails_is_logged_when_it_does(
+    tmp_path: Path, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One line when it cannot be read any more, one when its last content ends, and none for a file being replaced."""
+    path = tmp_path / "ca.crl"
+    put(path, crl())
+    source = crls_source(CRLFiles(path))
+    path.unlink()
+    assert ask(source).status is GOOD
+    assert caplog.messages == []
+    put(path, b"garbage")
+    for _ in range(3):
+        assert ask(source).status is GOOD
+    clock.now += 3600
+    for _ in range(3):
+        assert ask(source).code == "crl.unreadable"
+    first, last = caplog.records
+    assert (first.name, first.levelname) == ("mtlspolicy.revocation", "WARNING")
+    assert str(path) in first.getMessage()
+    assert "holds no CRL" in first.getMessage()
+    assert "counts no more" in last.getMessage()
+
+
 def _refuses(*_: object) -> None:
     raise PermissionError(13, "Permission denied")
 

@@ -5,6 +5,7 @@ A file that is gone counts no more; one that cannot be read any longer leaves it
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import re
@@ -31,6 +32,7 @@ __all__ = ["CRLFiles", "crls_source"]
 
 MAX_STALE: Final = timedelta(hours=1)
 """How long the last content counts of a file that cannot be read any more."""
+LOGGER: Final = logging.getLogger("mtlspolicy.revocation")
 SETTLING: Final = 2.0
 """Seconds for which a missing or empty file is taken for one that is being replaced; and in which two versions of a
 file may bear the same time."""
@@ -86,6 +88,8 @@ class _File:
 
     def _fail(self, code: str, what: str, clock: float) -> None:
         self.problem = code, what
+        if code not in self._since and self._crls and code == "crl.unreadable":  # absence may settle by itself
+            LOGGER.warning("%s %s; what it held before counts for a while", quoted(str(self.path), 200), what)
         self._since.setdefault(code, clock)
         self._stamp = None
 
@@ -94,8 +98,9 @@ class _File:
         if self.problem is None:
             return [(crl, crl.source) for crl in self._crls]
         code, what = self.problem
-        if clock - self._since[code] >= (SETTLING if code == "crl.absent" else max_stale):
+        if self._crls and clock - self._since[code] >= (SETTLING if code == "crl.absent" else max_stale):
             self._crls = ()
+            LOGGER.warning("%s %s: what it held before counts no more", quoted(str(self.path), 200), what)
         return [(crl, f"{self.path} as it was at {self._read_at}; now it {what}") for crl in self._crls]
 
 
