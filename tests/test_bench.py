@@ -118,6 +118,7 @@ def test_rows_in_text(harness: ModuleType) -> None:
     assert harness.Row("work", 1.25).verdict == ""
 
 
+@pytest.mark.timeout(300)  # a quarter of a minute on two idle cores
 def test_a_quick_run_prints_every_row(tmp_path: Path) -> None:
     """`python -m bench --quick` ends with status 0 and a line for each row, whatever the figures are."""
     written = tmp_path / "rows.json"

@@ -201,6 +201,7 @@ def test_the_record_carries_its_parts(pki: Any, pair: Any, caplog: pytest.LogCap
     assert "address unknown" in record.getMessage()
 
 
+@pytest.mark.timeout(300)  # a quarter of a minute on two idle cores
 def test_a_flood_of_refusals_does_not_flood_the_log(
     pki: Any, pair: Any, lines: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -205,6 +205,7 @@ def test_event_loops_tell_the_policy_the_address_of_the_socket(loop: str, pki: A
     assert [peer.connection.transport_address for peer in outcomes] == ["127.0.0.1"] * 15
 
 
+@pytest.mark.timeout(300)  # a quarter of a minute on two idle cores
 def test_nobody_fills_a_loop_with_searches_for_an_address(pki: Any, pair: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where no address can be had each refusal would walk through all objects: after a burst that is left out."""
     searches: list[object] = []
