@@ -34,8 +34,10 @@ def test_certificate_and_chain() -> None:
 
 
 def test_no_header_is_no_certificate() -> None:
-    """Absence is neither malformed nor untrusted."""
+    """Absence is neither malformed nor untrusted, also where the proxy marks each request: it states nothing more."""
     assert SOURCE.read([("host", "a.test")], peer=PROXY) is None
+    marked = forwarded.rfc9440(trusted=TRUSTED, marker=("x-edge", "1"))
+    assert marked.read([("x-edge", "1")], peer=PROXY) is None
 
 
 @pytest.mark.parametrize("chain", ["", " \t"])

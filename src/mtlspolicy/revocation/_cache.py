@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
+from abc import abstractmethod
 from collections import OrderedDict
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -79,14 +80,15 @@ class CachedStatement:
 class Cache(Protocol):
     """Where statements are kept. Implementations are thread-safe, and raise nothing but `CacheFailed`."""
 
+    @abstractmethod
     def get(self, key: str) -> CachedStatement | None:
         """Return what is kept under *key*, unless its time is over; the reader verifies it like any stranger's.
 
         Raises:
             CacheFailed: The cache is down; take it for ``None``.
         """
-        ...
 
+    @abstractmethod
     def put(self, key: str, statement: CachedStatement) -> None:
         """Keep *statement*, unless what is kept under *key* stands against it: compare and set, in one step.
 
@@ -96,11 +98,10 @@ class Cache(Protocol):
         Raises:
             CacheFailed: The cache is down; *statement* is not kept.
         """
-        ...
 
+    @abstractmethod
     def close(self) -> None:
         """Give back what is held open. From then on `get` and `put` raise `CacheFailed`. May be called twice."""
-        ...
 
 
 def ocsp_key(issuer_spki: bytes, issuer_name: bytes, serial: int) -> str:

@@ -6,6 +6,7 @@ What is read is bounded; what it means, and for how long an older content counts
 from __future__ import annotations
 
 import hashlib
+from abc import abstractmethod
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol, TypeAlias
@@ -34,10 +35,11 @@ class Unreadable(Exception):
 class View(Protocol):
     """One look at all files."""
 
+    @abstractmethod
     def index(self) -> Place:
         """Return where the index is; raise `Missing`, or `Unreadable` where there are several."""
-        ...
 
+    @abstractmethod
     def fetch(self, place: Place, known: Stamp, most: int) -> tuple[bytes, Stamp] | None:
         """Return content and stamp of the file at *place*, or ``None`` where it still is the one with stamp *known*.
 
@@ -50,15 +52,14 @@ class View(Protocol):
             Missing: It is not there.
             Unreadable: Anything else, a longer file included.
         """
-        ...
 
 
 class Reader(Protocol):
     """Where files come from."""
 
+    @abstractmethod
     def look(self) -> AbstractContextManager[View]:
         """Open a look; raise `Missing` or `Unreadable` where there is nothing to look at."""
-        ...
 
 
 class FunctionReader:

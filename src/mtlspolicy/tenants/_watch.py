@@ -9,6 +9,7 @@ import logging
 import os
 import threading
 import weakref
+from abc import abstractmethod
 from collections.abc import Callable
 from typing import Any, Final, Protocol
 
@@ -18,13 +19,13 @@ LOG: Final = logging.getLogger("mtlspolicy.tenants")
 class Owner(Protocol):
     """Whose files are looked at."""
 
+    @abstractmethod
     def look(self) -> float:
         """Look, and return after how many seconds to look again."""
-        ...
 
+    @abstractmethod
     def renew(self) -> None:
         """Forget thread and lock: this is a forked child, whose only thread is the one that runs."""
-        ...
 
 
 class Watch:
