@@ -311,6 +311,24 @@ def test_a_request_for_another_host_than_the_connection_was_judged_for_is_misdir
             assert status == 200 or reply.json() == {"error": "tls.misdirected"}
 
 
+def test_hosts_that_somebody_elses_callback_chooses_are_his_business(tmp_path: Path) -> None:
+    """Which names lead where is not known of such a listener: a request is not misdirected for having been led on."""
+    inner = _context()
+    outer = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    outer.load_cert_chain(*_SERVER.files(tmp_path))
+    outer.load_verify_locations(cadata=ROOT.der)
+    outer.verify_mode = ssl.CERT_REQUIRED
+
+    def choose(connection: Any, name: str | None, context: ssl.SSLContext) -> None:
+        del name, context
+        connection.context = inner
+
+    outer.sni_callback = choose
+    tls.enforce(outer, Verifier.for_clients(trust=_TRUST, policy=policies.CommonName("sam")))
+    with uvicorn_serving(_app(), context=outer) as server:
+        assert _get(server.address[1], _client(tmp_path, "frodo")).json()["peer"] == "frodo"
+
+
 @pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
 def test_a_request_without_a_host_is_for_the_outer_one(tmp_path: Path, loop: str) -> None:
     """HTTP/1.0 may lack it; it is not for a host with a policy of its own."""

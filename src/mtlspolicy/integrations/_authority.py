@@ -11,9 +11,7 @@ from typing import TYPE_CHECKING
 from mtlspolicy._decision import Decision, Verdict
 from mtlspolicy._text import quoted
 from mtlspolicy.errors import PolicyDenied
-from mtlspolicy.tls._enforcement import enforcement_of
 from mtlspolicy.tls._latch import Latch
-from mtlspolicy.tls._options import ServerOptions
 from mtlspolicy.tls._virtual_hosts import normal_host
 
 if TYPE_CHECKING:
@@ -36,15 +34,12 @@ def require_authority(accepted: Accepted, headers: Iterable[tuple[bytes, bytes]]
     """
     reached = accepted.ssl_object
     latch = getattr(reached, "_latch", None)
-    began = latch.began if isinstance(latch, Latch) else None
-    enforcement = None if began is None else enforcement_of(began)
-    options = None if enforcement is None else enforcement.options
-    if not isinstance(options, ServerOptions) or reached is None:
+    if reached is None or not isinstance(latch, Latch) or not latch.hosts:
         return
-    hosts = {normal_host(name): context for name, context in options.virtual_hosts.items()}
     named = [value.decode("latin-1").strip(" \t") for name, value in headers if name.lower() == b"host"]
     for authority in named or [""]:
-        if hosts.get(_host(authority), began) is not reached.context:
+        context, _ = latch.hosts.get(_host(authority), (latch.began, None))
+        if context is not reached.context:
             detail = f"the request is for {quoted(authority, 80)}, and the connection was judged for another host"
             raise PolicyDenied(Decision(Verdict.DENY, "tls.misdirected", detail, clause="TLS connection"))
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import enum
 import ssl
 import weakref
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Protocol
 
 from mtlspolicy._decision import Verdict
@@ -17,11 +18,14 @@ from mtlspolicy.tls._address import ip_address_of, printable_address
 from mtlspolicy.tls._errors import HandshakeRejected, refusal
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from mtlspolicy._chain import PresentedChain
     from mtlspolicy._decision import Decision
     from mtlspolicy._evidence import Connection
     from mtlspolicy._judgement import Judgement
     from mtlspolicy._peer import VerifiedPeer
+    from mtlspolicy.tls._enforcement import Enforcement
     from mtlspolicy.tls._options import ServerOptions
 
 __all__ = ["ADMITTED", "HELD", "REFUSED", "UNDECIDED", "Latch", "LatchState"]
@@ -66,7 +70,8 @@ class Latch:
         peername: Address of the other end as ``getpeername`` gives it, or ``None``: not known.
         server_name: The name that the client asked for (SNI), hostile text; only where a callback of ours has seen it.
         connection: What policies are told of the connection; its ``transport_address`` is filled in by `claim`.
-        began: The context that the handshake began on, where several hosts share a listener; otherwise ``None``.
+        began: The context that the handshake began on, where a callback of ours has seen the server name; or ``None``.
+        hosts: By normal name, the contexts of the hosts that share the listener, and what is enforced on them.
         first_bytes: What the client sent first, where several hosts share a listener; dropped after the handshake.
         options: The options of the context that was reached; only where the connection was held.
         judgement: The snapshot to go on with; only where the connection was held.
@@ -83,6 +88,7 @@ class Latch:
     peername: object = None
     server_name: str | None = None
     began: ssl.SSLContext | None = None
+    hosts: Mapping[str, tuple[ssl.SSLContext, Enforcement]] = MappingProxyType({})
     first_bytes = b""
     connection: Connection | None = None
     options: ServerOptions | None = None

@@ -89,7 +89,7 @@ def _callback(table: Mapping[str, _Host], inner: ServerNameCallback | None) -> S
         latch = getattr(connection, "_latch", None)
         if isinstance(latch, Latch):
             latch.server_name = name
-            latch.began = context
+            latch.began, latch.hosts = context, table
             tls = tls_object(connection)
             if tls is not None and tls.session_reused and _is_other_host(latch, name):
                 return ssl.ALERT_DESCRIPTION_UNRECOGNIZED_NAME
