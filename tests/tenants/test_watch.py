@@ -23,6 +23,14 @@ def _threads() -> list[threading.Thread]:
     return [thread for thread in threading.enumerate() if thread.name == "mtlspolicy-tenants"]
 
 
+@pytest.fixture(autouse=True)
+def _nothing_is_left_of_earlier_tests() -> None:
+    """A thread that was told to end may still be on its way, as may one whose owner waits for the collector."""
+    gc.collect()
+    for thread in _threads():
+        thread.join()
+
+
 def _until(condition: Callable[[], bool]) -> None:
     pause = threading.Event()
     while not condition():
