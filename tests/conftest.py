@@ -14,6 +14,11 @@ hypothesis.settings.register_profile("mtlspolicy", deadline=None, derandomize="C
 hypothesis.settings.load_profile("mtlspolicy")
 
 
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Name a long value for its parameter: pins and keys are new in each run, and the names of tests must not be."""
+    return argname if isinstance(val, str | bytes) and len(val) > 36 else None
+
+
 def pytest_report_header() -> list[str]:
     """Name the TLS libraries, on whose versions the outcome of a test can depend."""
     return [
