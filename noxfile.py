@@ -86,7 +86,9 @@ def tests(session: nox.Session) -> None:
     for old in MEASURED.glob(f"{data}.*"):
         old.unlink()
     env = {"COVERAGE_FILE": str(MEASURED / data), "MTLSPOLICY_TESTS_RUN_ON": "wheel"}
-    session.run("coverage", "run", "-m", "pytest", *session.posargs, env=env)
+    # Many tests wait for a server, so one process more than there are processors; a file's tests stay in one process.
+    workers = str((os.cpu_count() or 1) + 1)
+    session.run("coverage", "run", "-m", "pytest", "-n", workers, "--dist", "loadfile", *session.posargs, env=env)
 
 
 @nox.session

@@ -19,12 +19,15 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import ocsp
 
 from mtlspolicy import RevocationStatus
+from mtlspolicy._certificate import ParsedCertificate
 from mtlspolicy._peer import now
+from mtlspolicy._revocation_pointers import crl_urls, ocsp_urls
 from mtlspolicy.errors import ConfigurationError
 from mtlspolicy.revocation import RevocationAnswer, ocsp_question, ocsp_request, read_ocsp
 from mtlspolicy.testing import CertificateAuthority, IssuedCertificate, OCSPResponder, pooled_key
 
 PATIENCE: Final = 20.0
+NO_CHECK: Final = "1.3.6.1.5.5.7.48.1.5"
 NONCE: Final = bytes(range(32))
 STATUS = RevocationStatus
 
@@ -138,6 +141,8 @@ def test_nonces(ca: CertificateAuthority, responder: OCSPResponder) -> None:
         ({"signer": "stranger"}, "ocsp.signature"),
         ({"signer": "delegate"}, "ocsp.good"),
         ({"signer": "delegate-without-nocheck"}, "ocsp.delegate-revocation"),
+        ({"signer": "delegate-with-ocsp"}, "ocsp.delegate-revocation"),
+        ({"signer": "delegate-with-crl"}, "ocsp.delegate-revocation"),
         ({"signer": "delegate-without-purpose"}, "ocsp.delegate-purpose"),
         ({"signer": "delegate-expired"}, "ocsp.responder-validity"),
         ({"signer": "delegate-of-another"}, "ocsp.delegate-issuer"),
@@ -246,6 +251,20 @@ def test_the_revocation_list(ca: CertificateAuthority, responder: OCSPResponder)
     assert (responder.crl_requests, responder.requests) == (3, 0)
 
 
+def test_delegates_say_where_their_own_status_is(responder: OCSPResponder) -> None:
+    """Those that may be asked about name the responder, or the list, or neither; none of them has nocheck."""
+    said = {}
+    for name in ("delegate-without-nocheck", "delegate-with-ocsp", "delegate-with-crl", "delegate"):
+        certificate = ParsedCertificate(responder.delegate(name).der)
+        said[name] = ocsp_urls(certificate), crl_urls(certificate), certificate.extension_value(NO_CHECK) is None
+    assert said == {
+        "delegate-without-nocheck": ((), (), True),
+        "delegate-with-ocsp": ((responder.url,), (), True),
+        "delegate-with-crl": ((), (responder.crl_url,), True),
+        "delegate": ((), (), False),
+    }
+
+
 def test_delegates_can_be_revoked(ca: CertificateAuthority, responder: OCSPResponder) -> None:
     """A delegate's certificate is kept, is known as issued, and can be revoked."""
     delegate = responder.delegate("delegate-without-nocheck")
@@ -271,8 +290,8 @@ def test_words_that_mean_nothing(name: str, responder: OCSPResponder) -> None:
 
 
 def threads() -> set[threading.Thread]:
-    """Return the threads that run now."""
-    return set(threading.enumerate())
+    """Return the threads that run now, but for idle ones of resolvers, which end when they like."""
+    return {thread for thread in threading.enumerate() if not thread.name.startswith("mtlspolicy-revocation")}
 
 
 def test_it_runs_in_its_block_alone(ca: CertificateAuthority) -> None:
