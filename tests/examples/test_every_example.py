@@ -3,32 +3,36 @@
 from __future__ import annotations
 
 import ast
+from pathlib import Path
 from typing import Final
 
-from tests.examples.lorawan import EXAMPLE
+import pytest
 
-EXAMPLES: Final = EXAMPLE.parent
+ROOT: Final = Path(__file__).parents[2]
+EXAMPLES: Final = ROOT / "examples"
 RUN: Final = {
-    # as a program of its own, alone in test_lorawan.py here, behind Envoy in tests/interop
-    "lorawan/app.py",
-    # imported by app.py, and eui.py by test_eui.py
-    "lorawan/eui.py",
-    "lorawan/lns.py",
-    # by a real Envoy in tests/interop
-    "lorawan/envoy.yaml",
+    "lorawan": ("tests/examples/test_lorawan.py", "tests/examples/test_eui.py", "tests/interop/test_lorawan.py"),
+    "oauth": ("tests/interop/test_oauth.py",),
 }
+"""The tests that run the programs of each folder, alone or behind a real proxy."""
+LONG: Final = frozenset({"oauth"})
+"""Folders with whole servers, whose lines are those of any OAuth server."""
 MOST: Final = 15
 
 
-def test_every_file_is_run() -> None:
-    """No file is in the folder that no test runs."""
-    found = {path.relative_to(EXAMPLES).as_posix() for path in EXAMPLES.rglob("*") if path.is_file()}
-    assert {name for name in found if "__pycache__" not in name} == RUN
+def test_every_folder_is_run() -> None:
+    """No folder is there that no test runs, and no test is named that is not there."""
+    folders = {path.name for path in EXAMPLES.iterdir() if any(path.glob("*.py"))}
+    assert folders == set(RUN)
+    for name, tests in RUN.items():
+        for test in tests:
+            assert (ROOT / test).is_file(), f"{name}: {test}"
 
 
-def test_the_application_is_short() -> None:
+@pytest.mark.parametrize("name", sorted(set(RUN) - LONG))
+def test_the_application_is_short(name: str) -> None:
     """Besides imports, the docstring, comments and blank lines the application has at most fifteen lines."""
-    text = (EXAMPLE / "app.py").read_text(encoding="utf-8")
+    text = (EXAMPLES / name / "app.py").read_text(encoding="utf-8")
     body = ast.parse(text).body
     left_out = [node for node in body if isinstance(node, ast.Import | ast.ImportFrom)] + body[:1]
     numbers = {line for node in left_out for line in range(node.lineno, (node.end_lineno or node.lineno) + 1)}
