@@ -16,7 +16,9 @@ hypothesis.settings.load_profile("mtlspolicy")
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
     """Name a long value for its parameter: pins and keys are new in each run, and the names of tests must not be."""
-    return argname if isinstance(val, str | bytes) and len(val) > 36 else None
+    if not isinstance(val, str | bytes) or len(val) <= 36 or (isinstance(val, str) and val.isidentifier()):
+        return None
+    return argname
 
 
 def pytest_report_header() -> list[str]:

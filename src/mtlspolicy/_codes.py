@@ -133,6 +133,8 @@ CODES: Final[dict[str, Code]] = {
     "tls.misdirected": Code("a request for another host than its connection was judged for", MISDIRECTED),
     "tls.peer-changed": Code("the peer's certificate is no longer the one that was decided on", DENIED),
     "tls.not-ours": Code("the connection is none of a context with a verifier", INDETERMINATE),
+    "tls.no-post-handshake": Code("the client cannot be asked for a certificate after the handshake", NO_CERTIFICATE),
+    "tls.data-before-certificate": Code("data came between the question for a certificate and it", INDETERMINATE),
     "tls.plaintext-before": Code("bytes from before TLS wait to be read as if they came through it", INDETERMINATE),
     "tls.no-decision": Code("the handshake ended without a decision on the peer it ended with", INDETERMINATE),
     "tls.interrupted": Code("the decision was interrupted before it was made", INDETERMINATE),

@@ -22,6 +22,7 @@ from mtlspolicy.tls._peer_of import presented_by as presented_by
 
 if TYPE_CHECKING:
     from mtlspolicy.tls._gate import gate as gate
+    from mtlspolicy.tls._post_handshake import request_certificate as request_certificate
     from mtlspolicy.tls._pyopenssl_context import PyOpenSSLContext as PyOpenSSLContext
     from mtlspolicy.tls._serving import start_server as start_server
 
@@ -38,6 +39,7 @@ __all__ = [
     "gate",
     "peer_of",
     "presented_by",
+    "request_certificate",
     "server_context",
     "start_server",
 ]
@@ -45,6 +47,7 @@ __all__ = [
 _LATER = {
     "PyOpenSSLContext": "mtlspolicy.tls._pyopenssl_context",
     "gate": "mtlspolicy.tls._gate",
+    "request_certificate": "mtlspolicy.tls._post_handshake",
     "start_server": "mtlspolicy.tls._serving",
 }
 

@@ -34,7 +34,7 @@ def server_context(
     *,
     credential: Credential,
     verifier: Verifier,
-    client_certificate: Literal["required", "optional"] = "required",
+    client_certificate: Literal["required", "optional", "on-request"] = "required",
     alpn: Sequence[str] = (),
     hardening: Hardening = Hardening.INTERMEDIATE,
     options: ServerOptions = _SERVER_OPTIONS,
@@ -43,14 +43,13 @@ def server_context(
 
     No session tickets are sent and nobody may renegotiate, so each connection shows its certificate once and is decided
     on once. A client that is refused sees the end of the connection: the standard library cannot send an alert of ours.
-    With ``ServerOptions(engine="pyopenssl")`` it is a `PyOpenSSLContext`, an ``OpenSSL.SSL.Context``; say
-    ``cast("tls.PyOpenSSLContext", tls.server_context(...))`` to a type checker. A refused client gets an alert then.
+    With ``engine="pyopenssl"`` it is a `PyOpenSSLContext` (``cast`` it for a type checker), which sends one.
 
     Args:
         credential: The server's own chain and key.
         verifier: From `Verifier.for_clients`.
-        client_certificate: ``"required"``, or ``"optional"``: a client without certificate is let in and has no peer
-            (`peer_of` is ``None``); one whose certificate is refused is refused.
+        client_certificate: ``"required"``; ``"optional"``: a client without certificate is let in and has no peer, one
+            whose certificate is refused is refused; ``"on-request"``: `request_certificate` asks later (TLS 1.3 alone).
         alpn: Application protocols in order of preference, such as ``("h2", "http/1.1")``.
         hardening: Versions and cipher suites.
         options: See `ServerOptions`.
@@ -63,11 +62,12 @@ def server_context(
         parts = _pyopenssl.Parts(credential, verifier, alpn, hardening, options)
         return cast("ssl.SSLContext", _pyopenssl.server(parts, optional=client_certificate == "optional"))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.verify_mode = ssl.CERT_REQUIRED if client_certificate == "required" else ssl.CERT_OPTIONAL
+    context.verify_mode = ssl.CERT_OPTIONAL if client_certificate == "optional" else ssl.CERT_REQUIRED
     _equip(context, credential, hardening=hardening, alpn=alpn, role="server")
     if options.virtual_hosts:
         install(context, options.virtual_hosts)
-    bind(context, verifier, options, optional=client_certificate == "optional")
+    later = _asks_later(context, client_certificate)
+    bind(context, verifier, options, optional=client_certificate != "required", later=later)
     warm_up(context, verifier, server_side=True)
     return context
 
@@ -114,12 +114,28 @@ def client_context(
     return context
 
 
+def _asks_later(context: ssl.SSLContext, client_certificate: str) -> bool:
+    """Return whether clients are asked on request alone, and see to it that *context* can."""
+    if client_certificate != "on-request":
+        return False
+    context.minimum_version = ssl.TLSVersion.TLSv1_3  # in TLS 1.2 asking later would mean renegotiation
+    return True
+
+
 def _require_server_parts(verifier: object, client_certificate: object, options: object) -> None:
     require_verifier(verifier, "client", "server_context")
-    if client_certificate not in ("required", "optional"):
-        raise ConfigurationError(f'client_certificate={client_certificate!r}: use "required" or "optional"')
+    if client_certificate not in ("required", "optional", "on-request"):
+        raise ConfigurationError(
+            f'client_certificate={client_certificate!r}: use "required", "optional" or "on-request"'
+        )
     if not isinstance(options, ServerOptions):
         raise ConfigurationError(f"options={type(options).__name__}: server_context takes tls.ServerOptions(...)")
+    if client_certificate == "on-request" and (options.engine != "ssl" or options.virtual_hosts):
+        raise ConfigurationError(
+            'client_certificate="on-request" goes with engine="ssl" and without virtual_hosts: ask in the handshake, '
+            '"optional"',
+            code="tls.engine-unavailable",
+        )
 
 
 def _equip(

@@ -43,6 +43,12 @@ class TLSObject(Protocol):
     def get_unverified_chain(self) -> list[Any] | None:
         """Return the certificates that the peer sent, as ``_ssl.Certificate``; after a resumption often nothing."""
 
+    def verify_client_post_handshake(self) -> None:
+        """Have the next step of the handshake ask the client for its certificate."""
+
+    def read(self, size: int, /) -> bytes | None:
+        """Return application data."""
+
     def version(self) -> str | None:
         """Return the protocol version."""
 

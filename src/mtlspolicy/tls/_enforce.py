@@ -81,9 +81,22 @@ def _lead_to_hosts(context: ssl.SSLContext, options: ServerOptions | ClientOptio
 
 
 def bind(
-    context: ssl.SSLContext, verifier: Verifier, options: ServerOptions | ClientOptions, *, optional: bool
+    context: ssl.SSLContext,
+    verifier: Verifier,
+    options: ServerOptions | ClientOptions,
+    *,
+    optional: bool,
+    later: bool = False,
 ) -> None:
-    """Write the verifier on *context*, load its trust, and switch off what would change a peer after the decision."""
+    """Write the verifier on *context*, load its trust, and switch off what would change a peer after the decision.
+
+    Args:
+        context: Of `ssl`.
+        verifier: Who decides.
+        options: By the side.
+        optional: Whether a client may present no certificate.
+        later: Whether it is asked for the certificate after the handshake, by `request_certificate` alone.
+    """
     require_unpatched()
     old = old_python()
     if old is not None:
@@ -91,7 +104,8 @@ def bind(
     enforcement = Enforcement(context, verifier, options, optional=optional)
     # A server could present another certificate after the decision (TLS 1.2), and a ticket would skip the next one.
     context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_TICKET | ssl.OP_NO_COMPRESSION
-    context.post_handshake_auth = False
+    enforcement.later = later
+    context.post_handshake_auth = later or (isinstance(options, ClientOptions) and options.post_handshake_auth)
     if enforcement.server_side:
         context.num_tickets = 0
     context.sslsocket_class = LatchedSocket

@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from mtlspolicy._trust import TrustStore
-from mtlspolicy.errors import MTLSPolicyError
+from mtlspolicy.errors import ConfigurationError, MTLSPolicyError
 from mtlspolicy.tls._cpython import settings_of
 from mtlspolicy.tls._options import ServerOptions
 
@@ -49,6 +49,7 @@ class Enforcement:
         many_hosts: Whether a callback for server names may lead to other contexts.
         server_side: Whether the context is for servers.
         optional: Whether a client may present no certificate.
+        later: Whether a client is asked for it after the handshake, when the application says so.
         uses_address: Whether a policy has asked for the other end's address where nobody had told it (uvloop).
         names: DNS names and IP addresses that a client may dial, lower-case; ``None``: any.
     """
@@ -61,6 +62,7 @@ class Enforcement:
         "context",
         "handshake_timeout",
         "hold",
+        "later",
         "many_hosts",
         "names",
         "optional",
@@ -87,6 +89,7 @@ class Enforcement:
         self.hold = options if isinstance(options, ServerOptions) and options.pending == "hold" else None
         self.server_side = verifier.peer_role == "client"
         self.optional = optional
+        self.later = False
         self.uses_address = False
         kinds = {reference.kind for reference in verifier.expected}
         by_name = bool(kinds) and kinds <= {"dns", "ip"}
@@ -104,6 +107,25 @@ class Enforcement:
         if now == self._settings or now in self._accepted:
             return None
         return next(name for name, then, value in zip(_SETTINGS, self._settings, now, strict=True) if then != value)
+
+    def let_certless_in(self) -> None:
+        """Have OpenSSL finish the handshakes of clients without certificate, which the latch then refuses.
+
+        `optional` stays what it is. Whoever serves the same context without a gate that answers still refuses them.
+
+        Raises:
+            ConfigurationError: Somebody has changed the context.
+        """
+        changed = self.change()
+        if changed is not None:
+            raise ConfigurationError(
+                f"{changed} of the context was changed after its verifier was bound: build it anew"
+            )
+        settings = (ssl.CERT_OPTIONAL.value, *settings_of(self.context)[1:])
+        # Written before the change, so that a handshake on another thread does not take it for somebody else's.
+        self._accepted = (*self._accepted, settings)
+        self.context.verify_mode = ssl.CERT_OPTIONAL
+        self._settings = settings
 
     def refresh_trust(self) -> None:
         """Give OpenSSL the anchors that the source of the trust store has gained; nothing can be taken from it.

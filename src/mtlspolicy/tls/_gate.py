@@ -12,14 +12,16 @@ from typing import TYPE_CHECKING, Final, cast
 
 from mtlspolicy._resolver import settle_async, settle_at_hand
 from mtlspolicy.errors import ConfigurationError
+from mtlspolicy.tls._answering import Answering
 from mtlspolicy.tls._errors import refusal
 from mtlspolicy.tls._gate_register import Register, origin_of
-from mtlspolicy.tls._latch import HELD, Latch
+from mtlspolicy.tls._latch import ANSWERING, HELD, Latch
 from mtlspolicy.tls._openssl import GONE
 
 if TYPE_CHECKING:
     from mtlspolicy._decision import Decision
-    from mtlspolicy._judgement import Judgement, Outcome
+    from mtlspolicy._judgement import Outcome
+    from mtlspolicy.tls._answering import Answers
     from mtlspolicy.tls._options import ServerOptions
 
     class TLSTransport(asyncio.Transport):
@@ -64,17 +66,31 @@ def gate(protocol_factory: Callable[[], asyncio.BaseProtocol]) -> Callable[[], a
     return functools.partial(Gatekeeper, protocol_factory, Register())
 
 
+def answering_gate(
+    protocol_factory: Callable[[], asyncio.BaseProtocol], answers: Answers
+) -> Callable[[], asyncio.BaseProtocol]:
+    """Return a gate that has *answers* tell refused clients so, on connections of an `answering_listener`; not public.
+
+    The connections that answer count, with the held ones, for ``max_held`` and ``max_held_per_address``, and last
+    ``handshake_timeout`` seconds at most.
+    """
+    return functools.partial(Gatekeeper, protocol_factory, Register(), answers)
+
+
 class Gatekeeper(asyncio.Protocol):
     """Stands in for the application's protocol while one connection is undecided. No application byte reaches it.
 
     It does not pause reading: the latch keeps the bytes back, and a paused asyncio would hide that the client has gone.
     """
 
-    __slots__ = ("_factory", "_latch", "_left", "_origin", "_register", "_task", "_transport")
+    __slots__ = ("_answers", "_factory", "_latch", "_left", "_origin", "_register", "_task", "_transport")
 
-    def __init__(self, factory: Callable[[], asyncio.BaseProtocol], register: Register) -> None:
+    def __init__(
+        self, factory: Callable[[], asyncio.BaseProtocol], register: Register, answers: Answers | None = None
+    ) -> None:
         self._factory = factory
         self._register = register
+        self._answers = answers
         self._latch: Latch | None = None
         self._left: str | None = None
         self._task: asyncio.Task[Outcome] | None = None
@@ -89,13 +105,16 @@ class Gatekeeper(asyncio.Protocol):
             latch.locate(peername)
             latch.refuse(refusal("tls.not-ours", _NOT_OURS))
         self._origin = origin_of(peername)
+        latch.answers = self._answers is not None
         try:
             admitted = latch.claim(peername) or (latch.state is HELD and self._settled_at_once(latch))
         except BaseException as error:
             self._shut(latch, refusal("gate.interrupted", f"the decision ended with {type(error).__name__}"))
             raise
         if admitted:
-            self._hand_over(held=False)
+            self._hand_over(self._factory, held=False)
+        elif latch.state is ANSWERING:
+            self._answer(latch, held=False)
         elif latch.state is not HELD:
             self._transport.abort()
 
@@ -112,7 +131,9 @@ class Gatekeeper(asyncio.Protocol):
     def _settled_at_once(self, latch: Latch) -> bool:
         """Judge again, now that the address is known; where facts are to be had, go on in a task."""
         options = cast("ServerOptions", latch.options)
-        judgement = cast("Judgement", latch.judgement)
+        judgement = latch.judgement
+        if judgement is None:  # refused in the handshake already, and here to be told so
+            return latch.settle(cast("Outcome", latch.outcome))
         outcome = settle_at_hand(judgement, options.resolver)
         if options.resolver is None or not outcome.needs:
             return latch.settle(outcome)
@@ -157,10 +178,12 @@ class Gatekeeper(asyncio.Protocol):
         try:
             admitted = latch.settle(outcome)
         finally:
-            if not admitted:
+            if not admitted and latch.state is not ANSWERING:
                 self._transport.abort()
         if admitted:
-            self._hand_over(held=True)
+            self._hand_over(self._factory, held=True)
+        elif latch.state is ANSWERING:
+            self._answer(latch, held=True)
 
     def _shut(self, latch: Latch, decision: Decision) -> None:
         try:
@@ -168,11 +191,22 @@ class Gatekeeper(asyncio.Protocol):
         finally:
             self._transport.abort()
 
-    def _hand_over(self, *, held: bool) -> None:
-        """Make the application's protocol, give it the transport, and step aside."""
+    def _answer(self, latch: Latch, *, held: bool) -> None:
+        """Give the transport to what tells the client that it is refused, where that does not make too many."""
+        options = cast("ServerOptions", latch.options)
+        full = self._register.enter(self._origin, options)
+        if full is not None:
+            self._shut(latch, refusal("gate.full", full))
+            return
+        leave = functools.partial(self._register.leave, self._origin)
+        answers = cast("Answers", self._answers)
+        self._hand_over(functools.partial(Answering, latch, answers, leave, options.handshake_timeout), held=held)
+
+    def _hand_over(self, factory: Callable[[], asyncio.BaseProtocol], *, held: bool) -> None:
+        """Make the protocol of the application, or of the answer, give it the transport, and step aside."""
         transport = self._transport
         try:
-            protocol = self._factory()
+            protocol = factory()
             transport.set_protocol(protocol)
             if held:
                 transport.set_read_buffer_limits()

@@ -7,14 +7,15 @@ import ssl
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol, TypeVar
 
+from mtlspolicy.errors import ConfigurationError
 from mtlspolicy.tls._cpython import TLSObject, tls_object
 from mtlspolicy.tls._errors import HandshakeRejected
-from mtlspolicy.tls._latch import ADMITTED, HELD, REFUSED, UNDECIDED, Latch
+from mtlspolicy.tls._latch import ADMITTED, ANSWERING, HELD, REFUSED, UNDECIDED, Latch
 from mtlspolicy.tls._log import log_alert
 from mtlspolicy.tls._openssl import NO_CERTIFICATE, diagnose, diagnose_alert
 from mtlspolicy.tls._surface import Access
 
-__all__ = ["Guarded", "before_data", "fail", "guard", "note_alert"]
+__all__ = ["Guarded", "before_data", "before_identity", "fail", "guard", "note_alert", "refuse_late_question"]
 
 _Class = TypeVar("_Class", bound=type)
 
@@ -54,7 +55,7 @@ def guard(access: Mapping[str, Access]) -> Callable[[_Class], _Class]:
 
 
 def _guarded(method: Any, kind: Access) -> Callable[..., Any]:
-    pause = {Access.DATA: before_data, Access.ANSWER: _before_answer, Access.FACT: _before_fact}[kind]
+    pause = {Access.DATA: before_identity, Access.ANSWER: _before_answer, Access.FACT: _before_fact}[kind]
 
     @functools.wraps(method)
     def call(self: Guarded, *args: Any, **kwargs: Any) -> Any:
@@ -66,14 +67,34 @@ def _guarded(method: Any, kind: Access) -> Callable[..., Any]:
 
 
 def before_data(connection: Guarded) -> None:
-    """Decide while undecided, and raise unless the connection is admitted; for what moves application data."""
+    """Decide while undecided, and raise unless the connection is admitted or answers; for reading and writing."""
     latch = connection._latch
     if _is_open(latch):
         connection._decide_now()
     if latch.state is HELD or latch.state is REFUSED:
         raise latch.no_data()
-    if latch.state is ADMITTED and tls_object(connection) is None:
+    if (latch.state is ADMITTED or latch.state is ANSWERING) and tls_object(connection) is None:
         connection._without_tls()
+
+
+def before_identity(connection: Guarded) -> None:
+    """Do the same for what tells of the peer, which a connection that only answers a refusal does not have."""
+    before_data(connection)
+    if connection._latch.state is ANSWERING:
+        raise connection._latch.rejection()
+
+
+def refuse_late_question(connection: Guarded) -> None:
+    """Raise for a question to the client whose answer nobody would decide on.
+
+    Raises:
+        ConfigurationError: Always, unless the connection is refused already.
+    """
+    before_identity(connection)
+    raise ConfigurationError(
+        "a certificate that comes after the decision changes it: ask with tls.request_certificate(connection), on a "
+        'context of tls.server_context(client_certificate="on-request")'
+    )
 
 
 def _is_open(latch: Latch) -> bool:

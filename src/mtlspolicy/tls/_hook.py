@@ -1,15 +1,15 @@
 """What runs between the last byte of the handshake and the first of the application: evidence, decision, latch.
 
 It finds the verifier through the context that the handshake ended on, and leaves the latch refused in every case but
-two: a PERMIT, and the absence of a certificate where that is allowed. It deliberately ignores what OpenSSL thinks of
-the chain.
+two: a PERMIT, and the absence of a certificate where that is allowed. What a gate is to settle, or to answer, is held.
+It deliberately ignores what OpenSSL thinks of the chain.
 """
 
 from __future__ import annotations
 
 import sys
 import time
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from mtlspolicy._chain import Possession, PresentedChain
 from mtlspolicy._decision import Verdict
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from mtlspolicy.tls._cpython import TLSObject
     from mtlspolicy.tls._enforcement import Enforcement
     from mtlspolicy.tls._latch import Latch, Latched
+    from mtlspolicy.tls._options import ServerOptions
 
 __all__ = ["decide_connection", "prepare"]
 
@@ -108,12 +109,12 @@ def decide_connection(
         return
     if not same and not prepare(latch, tls, enforcement):
         return
-    judgement = _judgement(latch, tls, enforcement)
+    judgement = _judgement(latch, tls, enforcement, owner)
     if judgement is not None:
         _conclude(latch, judgement, enforcement, owner, until)
 
 
-def _judgement(latch: Latch, tls: TLSObject, enforcement: Enforcement) -> Judgement | None:
+def _judgement(latch: Latch, tls: TLSObject, enforcement: Enforcement, owner: Latched) -> Judgement | None:
     """Gather the evidence and return the judgement on it; ``None``: it is outside the limits, and refused."""
     verifier, dialed = enforcement.verifier, None if enforcement.server_side else tls.server_hostname
     cipher = tls.cipher()
@@ -137,7 +138,7 @@ def _judgement(latch: Latch, tls: TLSObject, enforcement: Enforcement) -> Judgem
             PresentedChain.parse(chain, limits=limits)  # says which limit, if any
         except MalformedEvidence as error:
             judgement = verifier.judgement(None, connection=connection, dialed=dialed)
-            latch.mark_refused(judgement.conclude(judgement.malformed(error)).decision)
+            _refuse(latch, judgement.conclude(judgement.malformed(error)), enforcement, owner)
             return None
     return verifier.judgement(chain, connection=connection, dialed=dialed)
 
@@ -166,6 +167,14 @@ def _conclude(
     judgement.conclude(outcome)
     if outcome.decision.verdict is _PERMIT:
         latch.admit(outcome)
+    else:
+        _refuse(latch, outcome, enforcement, owner)
+
+
+def _refuse(latch: Latch, outcome: Outcome, enforcement: Enforcement, owner: Latched) -> None:
+    """Refuse for *outcome*; only a connection whose listener answers is kept, shut, for the gate that does."""
+    if latch.answerable:
+        latch.decline(owner, outcome, cast("ServerOptions", enforcement.options))  # listeners are servers
     else:
         latch.mark_refused(outcome.decision)
 

@@ -28,11 +28,11 @@ if TYPE_CHECKING:
     from mtlspolicy.tls._enforcement import Enforcement
     from mtlspolicy.tls._options import ServerOptions
 
-__all__ = ["ADMITTED", "HELD", "REFUSED", "UNDECIDED", "Latch", "LatchState"]
+__all__ = ["ADMITTED", "ANSWERING", "HELD", "REFUSED", "UNDECIDED", "Latch", "LatchState"]
 
 
 class LatchState(enum.Enum):
-    """Where a connection stands. Only ``ADMITTED`` lets application data through."""
+    """Where a connection stands. Only ``ADMITTED`` lets application data through to the application."""
 
     UNDECIDED = "undecided"
     """The handshake is not over."""
@@ -40,6 +40,8 @@ class LatchState(enum.Enum):
     """The handshake is over and a gate has to decide; nothing flows in either direction."""
     ADMITTED = "admitted"
     """The decision is PERMIT, or there was no certificate where one is optional."""
+    ANSWERING = "answering"
+    """Refused for good, has no peer, and never gets one; a gate of ours tells the client so before it is shut."""
     REFUSED = "refused"
     """Shut, and without its TLS object. Also the state while a decision is being made, so that no exception admits."""
 
@@ -47,6 +49,7 @@ class LatchState(enum.Enum):
 UNDECIDED: Final = LatchState.UNDECIDED
 HELD: Final = LatchState.HELD
 ADMITTED: Final = LatchState.ADMITTED
+ANSWERING: Final = LatchState.ANSWERING
 REFUSED: Final = LatchState.REFUSED
 
 _GATE_MISSING: Final = (
@@ -73,6 +76,8 @@ class Latch:
         began: The context that the handshake began on, where a callback of ours has seen the server name; or ``None``.
         hosts: By normal name, the contexts of the hosts that share the listener, and what is enforced on them.
         first_bytes: What the client sent first, where several hosts share a listener; dropped after the handshake.
+        answerable: The listener of this connection has a gate that answers refusals; see `_answering`.
+        answers: That gate has taken the connection.
         options: The options of the context that was reached; only where the connection was held.
         judgement: The snapshot to go on with; only where the connection was held.
         outcome: The latest outcome of that judgement, or of the whole decision.
@@ -91,6 +96,8 @@ class Latch:
     hosts: Mapping[str, tuple[ssl.SSLContext, Enforcement]] = MappingProxyType({})
     first_bytes = b""
     connection: Connection | None = None
+    answerable = False
+    answers = False
     options: ServerOptions | None = None
     judgement: Judgement | None = None
     outcome: Outcome | None = None
@@ -146,6 +153,20 @@ class Latch:
         self.options = options
         self.state = HELD
 
+    def decline(self, owner: Latched, outcome: Outcome, options: ServerOptions) -> None:
+        """Hold the refused connection object *owner* for the gate that answers; without one its first byte ends it.
+
+        Args:
+            owner: The connection object, kept weakly.
+            outcome: The refusal, which is final and has been reported.
+            options: The options of the context that was reached.
+        """
+        self._object = weakref.ref(owner)
+        self.outcome = outcome
+        self.decision = outcome.decision
+        self.options = options
+        self.state = HELD
+
     def claim(self, peername: object = None) -> bool:
         """Take a held connection for a gate; admit it at once where the answer is known already.
 
@@ -167,18 +188,29 @@ class Latch:
         return self.admitted
 
     def settle(self, outcome: Outcome) -> bool:
-        """Admit a held and claimed connection for a PERMIT, and refuse it for anything else.
+        """Admit a held and claimed connection for a PERMIT; refuse it otherwise, with an answer where a gate gives one.
 
         Returns:
             Whether it is admitted now. False also where it was refused or dropped meanwhile.
         """
         if self.state is HELD and self.claimed:
             self._conclude(outcome)
-            if outcome.decision.verdict is Verdict.PERMIT:
+            if outcome.decision.verdict is Verdict.PERMIT and self.decision is None:  # nothing undoes a refusal
                 self.admit(outcome)
+            elif self.answers:
+                self._answer(outcome)
             else:
                 self.refuse(outcome.decision)
         return self.admitted
+
+    def _answer(self, outcome: Outcome) -> None:
+        """Refuse for *outcome* and log it, and leave the TLS object for the answer."""
+        if self.decision is None:
+            self.outcome = outcome
+            self.decision = outcome.decision
+        self.peer = None
+        self.state = ANSWERING
+        self.log(self._object() if self._object is not None else None)
 
     def refuse(self, decision: Decision) -> None:
         """Refuse for *decision*, drop the TLS object, and log the refusal once. The first reason stays.

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from mtlspolicy.tls._cpython import asyncio_origin, tls_object, uvloop_peername
 from mtlspolicy.tls._enforcement import enforcement_of
 from mtlspolicy.tls._errors import refusal
-from mtlspolicy.tls._guards import before_data, fail, guard, note_alert
+from mtlspolicy.tls._guards import before_data, before_identity, fail, guard, note_alert, refuse_late_question
 from mtlspolicy.tls._hook import decide_connection, prepare
 from mtlspolicy.tls._latch import ADMITTED, REFUSED, UNDECIDED, Latch
 from mtlspolicy.tls._surface import OBJECT_ACCESS
@@ -147,6 +147,10 @@ class LatchedObject(ssl.SSLObject):
             before_data(self)
         return super().write(data)
 
+    def verify_client_post_handshake(self) -> None:
+        """Refuse: `request_certificate` asks, and decides on what comes."""
+        refuse_late_question(self)
+
     @property
     def context(self) -> ssl.SSLContext:
         """The context in use; a callback for server names sets another one during the handshake."""
@@ -168,7 +172,7 @@ class LatchedObject(ssl.SSLObject):
     def session(self) -> ssl.SSLSession | None:
         """The session; see `ssl.SSLObject.session`."""
         if self._latch.state is not ADMITTED:
-            before_data(self)
+            before_identity(self)
         return super().session
 
     @session.setter

@@ -84,7 +84,9 @@ class ServerOptions:
         pending: What becomes of a connection on an event loop whose decision waits for a fact: ``"refuse"`` it, and ask
             in the background, so that a peer that tries again finds the fact at hand; or ``"hold"`` it, shut, until a
             gate (`start_server`, `gate`) has decided. A blocking socket resolves inline and never holds.
-        resolver: Turns the needs of policies into facts; ``None``: facts are never had.
+        resolver: Turns the needs of policies into facts; ``None``: facts are never had. Where its deadline is longer
+            than a connection may wait (``handshake_timeout``, ``hold_timeout``), the connection is refused with
+            ``fact.missing`` in time, and the look-up goes on: a peer that tries again finds the fact at hand.
         virtual_hosts: Contexts by host name (SNI), each built by `server_context`; other names get this context.
         acceptable_cas: ``cryptography`` certificates of CAs whose names are sent to clients, as a hint which
             certificate to choose; only with ``engine="pyopenssl"``, since ``ssl`` of the standard library sends none.
@@ -133,16 +135,21 @@ class ClientOptions:
     """Options of a context for clients.
 
     Attributes:
-        resolver: Turns the needs of policies into facts; ``None``: facts are never had.
+        resolver: Turns the needs of policies into facts; ``None``: facts are never had. Where its deadline is longer
+            than ``handshake_timeout``, the connection is refused with ``fact.missing`` in time, and the look-up goes
+            on: the next attempt finds the fact at hand.
         engine: Who speaks TLS: ``"ssl"``, the standard library, or ``"pyopenssl"`` (extra ``pyopenssl``), which decides
             on the server before our certificate is sent. `client_context` returns an ``OpenSSL.SSL.Context`` then.
         handshake_timeout: Seconds for the whole handshake of a blocking socket, facts included. Event loops have their
             own.
+        post_handshake_auth: Whether a server may ask for our certificate after the handshake (RFC 8446, 4.6.2), once it
+            has seen a request; with ``engine="ssl"`` alone.
     """
 
     resolver: Resolver | None = None
     engine: Literal["ssl", "pyopenssl"] = "ssl"
     handshake_timeout: float = 10.0
+    post_handshake_auth: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what is out of range or not available.
@@ -153,3 +160,10 @@ class ClientOptions:
         _require_engine(self.engine)
         _require_resolver(self.resolver)
         _require_seconds("handshake_timeout", self.handshake_timeout)
+        if not isinstance(self.post_handshake_auth, bool):
+            raise ConfigurationError(f"post_handshake_auth={self.post_handshake_auth!r}: True or False")
+        if self.post_handshake_auth and self.engine != "ssl":
+            raise ConfigurationError(
+                'post_handshake_auth does not go with engine="pyopenssl", which has no call for it',
+                code="tls.engine-unavailable",
+            )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias, TypeGuard
 from mtlspolicy.errors import ConfigurationError
 from mtlspolicy.tls._cpython import leaf_of, tls_object
 from mtlspolicy.tls._errors import refusal
-from mtlspolicy.tls._latch import ADMITTED, REFUSED
+from mtlspolicy.tls._latch import ADMITTED, ANSWERING, REFUSED
 from mtlspolicy.tls._object import LatchedObject
 from mtlspolicy.tls._socket import LatchedSocket
 
@@ -54,7 +54,8 @@ def peer_of(connection: TLSConnection) -> VerifiedPeer | None:
     Raises:
         ConfigurationError: Not a connection of ours (``tls.not-ours``), not decided yet (``tls.undecided``), refused
             (``tls.refused``), or closed (``tls.closed``).
-        HandshakeRejected: The certificate is no longer the one that was decided on; the connection is shut.
+        HandshakeRejected: The certificate is no longer the one that was decided on, and the connection is shut; or the
+            connection was refused, and stays only for the answer that says so.
     """
     return _admitted(connection).peer
 
@@ -77,7 +78,7 @@ def decision_of(connection: TLSConnection) -> Decision:
         ConfigurationError: Not a connection of ours (``tls.not-ours``), or not decided yet (``tls.undecided``).
     """
     latch = latch_of(connection)
-    if latch.state in (ADMITTED, REFUSED) and latch.decision is not None:
+    if latch.state in (ADMITTED, ANSWERING, REFUSED) and latch.decision is not None:
         return latch.decision
     raise _undecided(latch)
 
@@ -139,6 +140,8 @@ def _admitted(connection: TLSConnection) -> Latch:
         raise ConfigurationError(
             f"the connection was refused ({code}) and has no peer: see tls.decision_of", code="tls.refused"
         )
+    if latch.state is ANSWERING:
+        raise latch.rejection()
     if latch.state is not ADMITTED:
         raise _undecided(latch)
     try:

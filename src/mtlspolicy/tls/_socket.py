@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, Self
 
 from mtlspolicy.tls._cpython import tls_object
 from mtlspolicy.tls._enforcement import enforcement_of
-from mtlspolicy.tls._guards import before_data, fail, guard, note_alert
+from mtlspolicy.tls._guards import before_data, fail, guard, note_alert, refuse_late_question
 from mtlspolicy.tls._hook import decide_connection, prepare
 from mtlspolicy.tls._latch import ADMITTED, REFUSED, UNDECIDED, Latch
 from mtlspolicy.tls._surface import SOCKET_ACCESS
@@ -183,8 +183,13 @@ class LatchedSocket(ssl.SSLSocket):
         raise OSError(number, "there is no TLS connection on this socket")
 
     def _end(self) -> None:
-        """Shut the connection and close the socket, also where files made of it are still open."""
+        """Shut the connection and close the socket, also where files made of it are still open.
+
+        A socket that does not block is shut, and closed by whoever drives it: an event loop could not take a closed
+        one out of its table, and the next connection with that number would be taken for it (Tornado does).
+        """
         self.__dict__["_sslobj"] = None
+        driven = self.gettimeout() == 0.0
         with suppress(OSError):
             socket.socket.shutdown(self, socket.SHUT_WR)
             self.settimeout(0.0)
@@ -192,6 +197,8 @@ class LatchedSocket(ssl.SSLSocket):
             left = _DRAINED
             while left > 0 and (read := len(socket.socket.recv(self, 65536))):
                 left -= read
+        if driven:
+            return
         with suppress(OSError):
             self.close()
         with suppress(OSError):
@@ -241,6 +248,15 @@ class LatchedSocket(ssl.SSLSocket):
         if not self._unwrapped:
             self._refuse_plain()
 
+    def shutdown(self, how: int) -> None:
+        """Shut the connection down; see `ssl.SSLSocket.shutdown`.
+
+        One that was refused has been, and says so as one whose peer has gone: any other error ends some servers.
+        """
+        if self._latch.state is REFUSED and self.fileno() == -1:
+            raise OSError(errno.ENOTCONN, os.strerror(errno.ENOTCONN))
+        super().shutdown(how)
+
     def unwrap(self) -> socket.socket:
         """End TLS; see `ssl.SSLSocket.unwrap`."""
         if self._latch.state is UNDECIDED:
@@ -250,6 +266,10 @@ class LatchedSocket(ssl.SSLSocket):
         plain = super().unwrap()
         self._unwrapped = True
         return plain
+
+    def verify_client_post_handshake(self) -> None:
+        """Refuse: `request_certificate` asks, and decides on what comes."""
+        refuse_late_question(self)
 
     @property
     def context(self) -> ssl.SSLContext:

@@ -259,7 +259,7 @@ def test_rule_1_a_refused_socket_gives_nothing(pki: Any, tmp_path: Any) -> None:
     for attribute in ("session", "context"):
         with pytest.raises(tls.HandshakeRejected):
             setattr(connection, attribute, None)
-    with pytest.raises(OSError, match="Bad file descriptor|closed"):
+    with pytest.raises(OSError, match="not connected"):
         connection.shutdown(socket.SHUT_WR)
     connection.close()
     thread.join(20)

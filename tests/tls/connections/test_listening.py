@@ -171,6 +171,8 @@ def test_a_socket_that_does_not_block_is_decided_without_waiting(pki: Any) -> No
                 caught = error
         thread.join(20)
         answer.set()
+        assert connection.fileno() >= 0, "whoever drives the socket has it in a table, and closes it"
+        connection.close()
     assert caught is not None
     assert caught.code == "fact.missing"
     assert caught.retryable
