@@ -34,7 +34,17 @@ REVOCATION_CODES: Final[dict[str, Code]] = {
     "ocsp.delegate-critical-extension": Code(
         "the responder's certificate has a critical extension that is not understood", UNAVAILABLE
     ),
-    "ocsp.delegate-revocation": Code("the responder may itself be revoked: no id-pkix-ocsp-nocheck", UNAVAILABLE),
+    "ocsp.delegate-revocation": Code(
+        "the responder may itself be revoked, which is asked next: no nocheck", UNAVAILABLE
+    ),
+    "ocsp.delegate-revoked": Code(
+        "the responder's own certificate is revoked: nothing that it says counts", INDETERMINATE
+    ),
+    "ocsp.delegate-unknown": Code("whether the responder's own certificate is revoked is in doubt", INDETERMINATE),
+    "ocsp.delegate-unavailable": Code(
+        "whether the responder's own certificate is revoked is not to be had", UNAVAILABLE
+    ),
+    "ocsp.delegate-depth": Code("a responder without nocheck speaks for another one", UNAVAILABLE),
     "ocsp.delegate-is-subject": Code("the certificate vouches for itself", UNAVAILABLE),
     "ocsp.signature": Code("the response's signature does not verify", UNAVAILABLE),
     "ocsp.signature-algorithm": Code("a signature algorithm that is not accepted", UNAVAILABLE),

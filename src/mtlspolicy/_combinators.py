@@ -220,7 +220,7 @@ class Not(_Combination):
                 "policies.Blocked"
             )
         if _contains(clause, "_soft"):
-            raise ConfigurationError("Not over a soft clause: it admits on doubt, and doubt must not be inverted")
+            raise ConfigurationError("Not over a soft clause: doubt must not be inverted; take soft=True out of Not")
         self._build((clause,), needed=math.inf)
 
     @property

@@ -18,7 +18,7 @@ import pytest
 from mtlspolicy.errors import ConfigurationError
 from mtlspolicy.revocation import CachedStatement, CacheFailed, SQLiteCache
 from mtlspolicy.revocation._cache import microseconds
-from mtlspolicy.revocation._cache_file import identity
+from mtlspolicy.revocation._cache_file import identity, reason_of
 
 NOW: Final = datetime.now(UTC)
 HOUR: Final = timedelta(hours=1)
@@ -86,8 +86,10 @@ def test_names_that_mean_something_in_a_uri(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
-    """A folder is not made by the way: the path may be a mistake."""
-    refused(tmp_path / "missing" / "cache.db", "missing")
+    """A folder is not made by the way: the path may be a mistake. It is said in words, without the system's number."""
+    refused(
+        tmp_path / "missing" / "cache.db", "missing cannot be reached or created: (?!.*Errno).*make the folder first"
+    )
 
 
 def test_a_directory_in_its_place(path: Path) -> None:
@@ -99,6 +101,15 @@ def test_a_directory_in_its_place(path: Path) -> None:
         path.unlink()
         path.mkdir()
         fails(cache, "no plain file")
+
+
+def test_what_an_error_says() -> None:
+    """Of the file system its words and its file, of SQLite its own."""
+    assert reason_of(PermissionError(13, "Permission denied", "/x")) == (
+        "/x cannot be reached or created: Permission denied; name another"
+    )
+    assert reason_of(OSError()) == "the file cannot be reached or created: OSError; name another"
+    assert reason_of(ValueError("full")) == "full"
 
 
 @posix

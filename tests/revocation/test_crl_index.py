@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from mtlspolicy.errors import MalformedEvidence
 from mtlspolicy.revocation._crl_index import Entry, SerialIndex, entry_at
-from mtlspolicy.revocation._crl_layout import Unusable
+from mtlspolicy.revocation._unusable import Unusable
 from mtlspolicy.testing import _der_writer as der
 from mtlspolicy.testing._hand_made import Extension
 from tests.revocation.made import AT

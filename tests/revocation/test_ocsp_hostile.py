@@ -178,12 +178,6 @@ def by_a_delegate_of_a_delegate() -> bytes:
     return Made(signer=second, certificates=(certified, first.der)).encoded()
 
 
-def with_a_word_for_its_delegate() -> bytes:
-    """Return a response of a delegate without nocheck that says good of the delegate itself as well."""
-    leaf = delegate(extensions=[])
-    return by_delegate(leaf, entries=(Entry(), Entry(serial=leaf.certificate.serial_number))).encoded()
-
-
 HOSTILE: Final[dict[str, tuple[Made | bytes, str]]] = {
     # bytes
     "nothing": (b"", "ocsp.malformed"),
@@ -302,8 +296,6 @@ HOSTILE: Final[dict[str, tuple[Made | bytes, str]]] = {
     "a delegate that may not sign": (
         remade(x509.KeyUsage.oid, b"\x03\x02\x05\x20", critical=True), "ocsp.delegate-key-usage",
     ),
-    "a delegate that may be revoked": (by_delegate(delegate(extensions=[])), "ocsp.delegate-revocation"),
-    "a delegate that vouches for itself": (with_a_word_for_its_delegate(), "ocsp.delegate-revocation"),
     "a delegate of a delegate": (by_a_delegate_of_a_delegate(), "ocsp.delegate-issuer"),
     "a delegate with a critical extension": (
         remade(x509.ObjectIdentifier("1.2.3.4"), NULL, critical=True), "ocsp.delegate-critical-extension",
@@ -471,11 +463,12 @@ def test_what_a_delegates_certificate_must_say() -> None:
 
 def test_the_first_problem_is_told() -> None:
     """Where several certificates fit the ResponderID and none may sign, the first is what is told."""
-    twins = [ROOT.issue_client("responder", eku=SIGNING, **LIFE), delegate(eku=None)]
+    twins = [delegate(eku=None), delegate(STRANGER)]
     response = Made(signer=twins[0], certificates=tuple(one.der for one in twins))
-    assert read(response).code == "ocsp.delegate-revocation"
+    assert read(response).code == "ocsp.delegate-purpose"
+    assert read(replace(response, certificates=response.certificates[::-1])).code == "ocsp.delegate-issuer"
     assert read(replace(response, signer=STRANGER, responder=by_name(twins[0].certificate))).code == (
-        "ocsp.delegate-revocation"
+        "ocsp.delegate-purpose"
     )
 
 

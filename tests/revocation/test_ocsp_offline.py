@@ -209,7 +209,7 @@ def test_of_several_responses_the_newest_counts_and_a_revocation_above_all(respo
 
 
 def test_a_delegate_is_not_excused_by_a_response_about_it() -> None:
-    """Without nocheck a delegate may sign nothing, even with the issuer's own word on it at hand: nobody asks twice."""
+    """Whatever else is at hand, the word of a delegate without nocheck is a claim: its own status is asked apart."""
     helper = delegate(extensions=[])
     response = by_delegate(helper).encoded()
     about_it = Made((about(helper, ROOT),)).encoded()

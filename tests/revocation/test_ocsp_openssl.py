@@ -14,9 +14,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.x509 import ocsp
 
-from mtlspolicy import RevocationStatus
+from mtlspolicy import RevocationStatus, TrustStore, Verifier, policies
 from mtlspolicy.errors import ConfigurationError
-from mtlspolicy.revocation import OCSPRule, RevocationAnswer, ocsp_question, ocsp_request, read_ocsp
+from mtlspolicy.revocation import OCSPRule, RevocationAnswer, facts, ocsp_question, ocsp_request, read_ocsp
 from mtlspolicy.testing import CertificateAuthority, IssuedCertificate
 from mtlspolicy.testing import _der_writer as der
 from mtlspolicy.testing._hand_made import HandMade
@@ -24,6 +24,8 @@ from tests.revocation.made import delegate
 
 CA: Final = CertificateAuthority("Root")
 HELPER: Final = delegate(CA, not_before=None, not_after=None)
+ASKED_ABOUT, GONE = (delegate(CA, not_before=None, not_after=None, extensions=[]) for _ in range(2))
+"""Responders without id-pkix-ocsp-nocheck; openssl's index has the second as revoked."""
 LEAVES: Final = {name: CA.issue_client(name) for name in ("frodo", "gollum", "nobody")}
 STATUSES: Final = {
     "frodo": RevocationStatus.GOOD, "gollum": RevocationStatus.REVOKED, "nobody": RevocationStatus.UNKNOWN,
@@ -37,12 +39,15 @@ def question(leaf: IssuedCertificate, **rule: Any) -> Any:
     return ocsp_question(leaf.certificate, CA.certificate, OCSPRule(**rule))
 
 
-def answer_of(folder: Path, request: bytes, *options: str) -> bytes:
-    """Return what `openssl ocsp` answers to *request*, without a network."""
+def answer_of(folder: Path, request: bytes, *options: str, by: IssuedCertificate = HELPER) -> bytes:
+    """Return what `openssl ocsp` answers to *request*, signed by the responder *by*, without a network."""
     (folder / "ca.pem").write_bytes(CA.pem)
-    HELPER.files(folder, name="responder")
+    by.files(folder, name="responder")
     (folder / "request.der").write_bytes(request)
-    rows = [row("V", "", LEAVES["frodo"]), row("R", "260101120000Z,keyCompromise", LEAVES["gollum"])]
+    rows = [
+        row("V", "", LEAVES["frodo"]), row("V", "", ASKED_ABOUT),
+        row("R", "260101120000Z,keyCompromise", LEAVES["gollum"]), row("R", "260101120000Z,keyCompromise", GONE),
+    ]  # fmt: skip
     (folder / "index.txt").write_text("".join(rows), encoding="ascii")
     command = [
         "openssl", "ocsp", "-index", "index.txt", "-CA", "ca.pem", "-rsigner", "responder.pem",
@@ -57,7 +62,7 @@ def row(status: str, revoked: str, leaf: IssuedCertificate) -> str:
     """Return a line of the index of `openssl ca`."""
     until = leaf.certificate.not_valid_after_utc.strftime("%y%m%d%H%M%SZ")
     serial = f"{leaf.certificate.serial_number:X}"
-    return f"{status}\t{until}\t{revoked}\t{'0' * (len(serial) % 2)}{serial}\tunknown\t/CN=x\n"
+    return f"{status}\t{until}\t{revoked}\t{'0' * (len(serial) % 2)}{serial}\tunknown\t/CN={serial}\n"
 
 
 @needs_openssl
@@ -76,6 +81,34 @@ def test_openssl_answers_our_request(name: str, digest: str, tmp_path: Path) -> 
     other = "sha256" if digest == "sha1" else "sha1"
     assert read_ocsp(response, asked, at=datetime.now(UTC), nonce=nonce, digest=other).code == "ocsp.cert-id-algorithm"
     assert read_ocsp(response, asked, at=datetime.now(UTC), nonce=bytes(32)).code == "ocsp.nonce-differs"
+
+
+@needs_openssl
+@pytest.mark.parametrize(
+    ("signer", "about_it", "codes"),
+    [
+        (ASKED_ABOUT, HELPER, {"frodo": "ocsp.good", "gollum": "ocsp.revoked", "nobody": "ocsp.unknown"}),
+        (ASKED_ABOUT, ASKED_ABOUT, dict.fromkeys(LEAVES, "ocsp.delegate-unavailable")),
+        (GONE, HELPER, dict.fromkeys(LEAVES, "ocsp.delegate-revoked")),
+        (GONE, ASKED_ABOUT, dict.fromkeys(LEAVES, "ocsp.delegate-unavailable")),
+    ],
+    ids=["good", "vouches for itself", "revoked", "vouched for by another such"],
+)
+def test_openssl_signs_as_a_delegate_that_is_asked_about(
+    signer: IssuedCertificate, about_it: IssuedCertificate, codes: dict[str, str], tmp_path: Path
+) -> None:
+    """Without nocheck what openssl signs counts for as much as openssl's own word on the signer, by one that may."""
+    standing = answer_of(tmp_path, ocsp_request(question(signer)), by=about_it)
+    for name, code in codes.items():
+        leaf = LEAVES[name]
+        told = answer_of(tmp_path, ocsp_request(question(leaf)), by=signer)
+        answer = read_ocsp(told, question(leaf), at=datetime.now(UTC))
+        assert (answer.status, answer.told) == (RevocationStatus.UNAVAILABLE, STATUSES[name])
+        verifier = Verifier.for_clients(
+            trust=TrustStore(anchors=[CA.certificate]), policy=policies.CommonName(name) & policies.NotRevoked()
+        )
+        given = facts(verifier, leaf.chain_pem, responses=[told, standing])
+        assert code in verifier.decide(leaf.chain_pem, facts=given).explain()
 
 
 @needs_openssl

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from mtlspolicy.errors import ConfigurationError
 from mtlspolicy.tenants._index import MOST_FILES, MOST_INDEX, MOST_TENANTS, index_of, read_index
+from mtlspolicy.tenants._reader import Unreadable
 
 SAME = {
     "index.json": b'{"common": ["common.pem"], "tenants": {"test": ["test.pem"], "none": [],"no": ["a.pem", "B.pem"]}}',
@@ -225,6 +226,6 @@ def test_any_bytes_give_an_index_or_our_error(name: str, data: bytes) -> None:
 def test_yaml_without_its_extra_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """YAML is an extra; the other two formats need nothing."""
     monkeypatch.setitem(sys.modules, "yaml", None)
-    with pytest.raises(ConfigurationError, match=r"pip install 'mtlspolicy\[yaml\]', or write index.toml"):
+    with pytest.raises(Unreadable, match=r"PyYAML: pip install 'mtlspolicy\[yaml\]', or write index.toml"):
         read_index(b"{}", "index.yml")
     assert read_index(b"{}", "index.json").tenants == {}

@@ -428,5 +428,5 @@ def test_the_operator_reads_of_it_in_the_log(layout: Layout, clock: Clock, caplo
 
 def test_a_first_look_that_fails_makes_nothing(layout: Layout) -> None:
     """There is no half-made object to use by mistake."""
-    with pytest.raises(ConfigurationError, match="is missing"):
+    with pytest.raises(ConfigurationError, match="there is no such directory; give the directory with index.json"):
         TenantTrust.from_directory(layout.root / "none")

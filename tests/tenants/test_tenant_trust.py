@@ -267,6 +267,8 @@ def test_what_all_depend_on_has_to_be_readable_at_the_start(layout: Layout, dama
         ({"max_stale": timedelta(-1)}, "give a timedelta of zero or more"),
         ({"path": 3}, "give the path of a directory"),
         ({"path": "a\0b"}, "null"),
+        ({"path": __file__}, r"from_directory\(.*test_tenant_trust.py'\): a file; give the directory with index.json"),
+        ({"path": f"{__file__}/none"}, "there is no such directory"),
     ],
 )
 def test_values_that_can_never_be_right_are_refused(layout: Layout, given: dict[str, Any], says: str) -> None:

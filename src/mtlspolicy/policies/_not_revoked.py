@@ -27,6 +27,7 @@ from mtlspolicy._revocation import (
 )
 from mtlspolicy.errors import ConfigurationError, MalformedEvidence
 from mtlspolicy.policies._input import CertificateInput, certificate_of, require_duration
+from mtlspolicy.policies._not_revoked_delegate import finding_with_delegate
 from mtlspolicy.policies._revocation_findings import (
     DOUBT,
     NOT_ASKED,
@@ -34,7 +35,6 @@ from mtlspolicy.policies._revocation_findings import (
     declared_areas,
     either_of,
     exemption,
-    finding_of,
 )
 
 __all__ = ["NotRevoked"]
@@ -65,6 +65,11 @@ class NotRevoked(Policy):
 
     Not asked about: an end entity with noRevAvail (RFC 9608), and one that lives no longer than *short_lived*. Where
     the peer is itself the trust anchor there is nobody to ask, which is INDETERMINATE.
+
+    An OCSP responder that the issuer has certified without id-pkix-ocsp-nocheck is asked about as well (RFC 6960,
+    section 4.2.2.2.1): by OCSP and CRL, as its certificate names them, where one GOOD is enough. Revoked, nothing that
+    it says counts, for soft rules too (``ocsp.delegate-revoked``); where its status is not to be had, the answer is
+    ``ocsp.delegate-unavailable``, and a soft rule admits unless the responder spoke against the certificate.
 
     Args:
         rule: Which answers are required, for each certificate: ``"ocsp"`` (RFC 6960), ``"crl"`` (RFC 5280, section 5),
@@ -194,7 +199,10 @@ class NotRevoked(Policy):
 
     def _finding(self, certificate: ParsedCertificate, issuer: ParsedCertificate, evidence: Evidence) -> Finding:
         """Return what the answers about one certificate come to, by the rule."""
-        found = [finding_of(one, evidence, soft=self.soft) for one in self._questions(certificate, issuer)]
+        found = [
+            finding_with_delegate(one, evidence, soft=self.soft, crl_rule=self._crl)
+            for one in self._questions(certificate, issuer)
+        ]
         if not found:
             return self._nothing_declared(certificate)
         if self.rule != "both":

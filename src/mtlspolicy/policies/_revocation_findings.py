@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
 from mtlspolicy._certificate import ParsedCertificate
-from mtlspolicy._evidence import Evidence, Need, RevocationStatus
+from mtlspolicy._evidence import Evidence, Fact, Need, RevocationStatus
 from mtlspolicy._path_value import CertificationPath
 from mtlspolicy._revocation import RevocationAnswer, RevocationQuestion, shown
 from mtlspolicy._revocation_pointers import declares_crl, declares_ocsp
@@ -25,6 +25,9 @@ _NOT_ANSWERED: Final = (
     "loop with pending='hold' and a gate), or facts= to verify"
 )
 
+_NO_OUTAGE: Final = frozenset({"ocsp.delegate-revoked"})
+"""Codes of answers that are none, and that no soft rule takes for an outage."""
+
 GOOD, NOT_ASKED, SOFT, MISSING, DOUBT, REVOKED = range(6)
 """Weights, from what admits to what denies."""
 
@@ -37,18 +40,22 @@ class Finding(NamedTuple):
         code: Reason code.
         detail: Sentence for people.
         needs: What could still change it.
+        against: Whether a delegate said revoked of which it is not known whether it may.
     """
 
     weight: int
     code: str
     detail: str
     needs: tuple[Need, ...] = ()
+    against: bool = False
 
 
-def finding_of(question: RevocationQuestion, evidence: Evidence, *, soft: bool) -> Finding:
-    """Return what the answer to *question* comes to, or that there is none."""
+def finding_of(
+    question: RevocationQuestion, evidence: Evidence, *, soft: bool, answer: RevocationAnswer | None = None
+) -> Finding:
+    """Return what *answer*, by default the fact that is there, comes to, or that there is none. No claim counts."""
     need, certificate, area = question.need, question.certificate, question.rule.area
-    fact = evidence.fact(need)
+    fact = evidence.fact(need) if answer is None else Fact(answer)
     if fact is None:
         return Finding(MISSING, f"{area}.unavailable", f"{certificate}: {_NOT_ANSWERED}", (need,))
     answer = fact.value
@@ -62,6 +69,8 @@ def finding_of(question: RevocationQuestion, evidence: Evidence, *, soft: bool) 
         return Finding(DOUBT, code, f"{certificate}: {answer.detail or 'the responder does not know it'}{origin}")
     if answer.status is RevocationStatus.UNAVAILABLE:
         reason = f"{certificate}: {answer.code or 'no answer'}: {answer.detail}{origin}"
+        if answer.code in _NO_OUTAGE:
+            return Finding(DOUBT, answer.code, reason)
         if soft:
             return Finding(SOFT, f"{area}.soft", f"admitted without an answer, by soft=True; {reason}")
         return Finding(MISSING, f"{area}.unavailable", reason, (need,))
@@ -101,9 +110,11 @@ def _circumstances(answer: RevocationAnswer) -> str:
 def either_of(findings: list[Finding]) -> Finding:
     """Return what answers of which one is enough come to: REVOKED by any, else GOOD by any, else what is in the way.
 
-    Where one answer is still to be had that could be GOOD, it is waited for, whatever doubt the other is in.
+    Where one answer is still to be had that could be GOOD, it is waited for, whatever doubt the other is in. GOOD by
+    one does not stand against a delegate that says revoked, until it is known whether that delegate may.
     """
-    for weight in (REVOKED, GOOD, MISSING):
+    admits = () if any(one.against for one in findings) else (GOOD,)
+    for weight in (REVOKED, *admits, MISSING):
         found = [one for one in findings if one.weight == weight]
         if found:
             needs = tuple(need for one in found for need in one.needs)

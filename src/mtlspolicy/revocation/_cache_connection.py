@@ -16,7 +16,7 @@ from time import monotonic, sleep
 from typing import Final, TypeVar
 
 from mtlspolicy.revocation._cache import CacheFailed
-from mtlspolicy.revocation._cache_file import Identity, Unsafe, identity, prepared
+from mtlspolicy.revocation._cache_file import Identity, Unsafe, identity, prepared, reason_of
 
 __all__ = ["Database"]
 
@@ -151,7 +151,7 @@ class Database:
             except BaseException as error:
                 connection.close()  # the next operation starts with a fresh look at the file
                 if isinstance(error, _FAILURES):
-                    raise CacheFailed(f"{self.path}: {error}") from error
+                    raise CacheFailed(f"{self.path}: {reason_of(error)}") from error
                 raise
 
     def close(self) -> None:

@@ -46,6 +46,15 @@ def prepared(path: Path) -> Identity:
     return found
 
 
+def reason_of(error: Exception) -> str:
+    """Return what *error*, of the file system or of SQLite, says to people."""
+    if not isinstance(error, OSError):
+        return str(error)
+    what: str = str(error.filename or "the file")
+    remedy = "make the folder first, for its owner alone" if isinstance(error, FileNotFoundError) else "name another"
+    return f"{what} cannot be reached or created: {error.strerror or type(error).__name__}; {remedy}"
+
+
 def identity(path: Path) -> Identity | None:
     """Return which file lies at *path* now; ``None``: nothing, or it cannot be told."""
     try:

@@ -19,7 +19,7 @@ from mtlspolicy.revocation._cache import (
     sound_key,
     statement_of,
 )
-from mtlspolicy.revocation._cache_file import Unsafe
+from mtlspolicy.revocation._cache_file import Unsafe, reason_of
 
 if TYPE_CHECKING:
     import sqlite3
@@ -91,7 +91,7 @@ class SQLiteCache:
         try:
             self._database = Database(Path(text).absolute(), timeout, int(most_bytes))
         except (Unsafe, OSError) as error:
-            raise ConfigurationError(f"path={text!r}: {error}", code="config.file") from error
+            raise ConfigurationError(f"path={text!r}: {reason_of(error)}", code="config.file") from error
         self._largest = int(most_bytes) // 4
         self._puts = 0
 

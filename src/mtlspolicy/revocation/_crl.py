@@ -21,8 +21,9 @@ from mtlspolicy._text import escape
 from mtlspolicy.errors import ConfigurationError, MalformedEvidence
 from mtlspolicy.policies._input import CertificateInput, certificate_of
 from mtlspolicy.revocation._crl_index import INVALIDITY_DATE, REASON, Entry
-from mtlspolicy.revocation._crl_layout import CRL_NUMBER, ISSUING_DISTRIBUTION_POINT, Unusable, moment
+from mtlspolicy.revocation._crl_layout import CRL_NUMBER, ISSUING_DISTRIBUTION_POINT, moment
 from mtlspolicy.revocation._crl_list import RevocationList
+from mtlspolicy.revocation._unusable import Unusable
 
 __all__ = ["RevocationList", "crl_question", "read_crl"]
 

@@ -16,7 +16,8 @@ from typing import Final, NamedTuple
 
 from mtlspolicy._der import INTEGER, SEQUENCE, element, elements
 from mtlspolicy.errors import MalformedEvidence
-from mtlspolicy.revocation._crl_layout import Extensions, Unusable, extensions_of, is_time
+from mtlspolicy.revocation._crl_layout import Extensions, extensions_of, is_time
+from mtlspolicy.revocation._unusable import Unusable
 
 REASON, INVALIDITY_DATE, CERTIFICATE_ISSUER = "2.5.29.21", "2.5.29.24", "2.5.29.29"
 

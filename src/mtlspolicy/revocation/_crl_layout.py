@@ -39,14 +39,6 @@ _FIELDS: Final = (0xA0, 0x81, 0x82, 0x83, 0x84, 0x85)
 _TRUE, _FALSE = b"\xff", b"\x00"
 
 
-class Unusable(Exception):
-    """A CRL that gives no answer, and why. It never leaves this package."""
-
-    def __init__(self, code: str, detail: str) -> None:
-        super().__init__(detail)
-        self.code = code
-
-
 class Layout(NamedTuple):
     """Parts of a TBSCertList as they stand in its bytes.
 

@@ -17,13 +17,13 @@ from mtlspolicy.revocation._crl_layout import (
     MOST_BYTES,
     Extensions,
     Scope,
-    Unusable,
     crl_blocks,
     crl_number,
     layout_of,
     scope_of,
 )
 from mtlspolicy.revocation._signatures import Signed, signed_by, signed_of
+from mtlspolicy.revocation._unusable import Unusable
 
 __all__ = ["RevocationList"]
 

@@ -19,17 +19,19 @@ from mtlspolicy._revocation import OCSPQuestion, RevocationAnswer, RevocationQue
 from mtlspolicy.revocation._breaker import Breaker
 from mtlspolicy.revocation._crl_course import crl_course
 from mtlspolicy.revocation._crls import CRLs
+from mtlspolicy.revocation._delegates import Delegates
 from mtlspolicy.revocation._ledger import Ledger, Moment, terms_of
 from mtlspolicy.revocation._ocsp_course import ocsp_course
 from mtlspolicy.revocation._seen import Seen
 from mtlspolicy.revocation._shelf import Notes, Shelf
-from mtlspolicy.revocation._visit import answers, newer
+from mtlspolicy.revocation._visit import answers, newer, unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from mtlspolicy._certificate import ParsedCertificate
     from mtlspolicy._resolver import Answer, Resolver
-    from mtlspolicy.revocation._cache import Cache
+    from mtlspolicy.revocation._cache import Cache, CachedStatement
     from mtlspolicy.revocation._destinations import Destinations
     from mtlspolicy.revocation._steps import Course
 
@@ -66,6 +68,7 @@ class Desk:
         self.breaker = Breaker()
         self.seen = Seen()
         self.crls = CRLs()
+        self._delegates = Delegates()
         self.shelf = Shelf(terms.cache)
         self.notes = Notes()
         self.changed: Callable[[], None] = _nobody
@@ -78,7 +81,7 @@ class Desk:
     def recalled(self, question: RevocationQuestion) -> RevocationAnswer | None:
         """Return the answer in memory that still holds."""
         with self._lock:
-            return self._ledger.recall(question, moment())
+            return self._unless_revoked(self._ledger.recall(question, moment()))
 
     def answer(self, question: RevocationQuestion) -> Course[RevocationAnswer]:
         """Look *question* up: memory, then the shared cache, then the network.
@@ -86,27 +89,33 @@ class Desk:
         What the responder did not know stays so until it says something else: its silence afterwards mends nothing.
         """
         known = self.recalled(question)
-        if known is not None and known.status is not RevocationStatus.UNKNOWN:
+        if known is not None and known.told is not RevocationStatus.UNKNOWN:
             return known
         if isinstance(question, OCSPQuestion):
-            found, pointer = (yield from ocsp_course(self, question, None)), ""
+            found = yield from ocsp_course(self, question, None)
+            pointer = _pointer(found.delegate)
         else:
             found, pointer = yield from crl_course(self, question)
-        answer = self._learnt(question, found, pointer)
+        answer = yield from self._kept(question, self._learnt(question, found, pointer))
         return answer if known is None or answers(answer) else known
 
     def renew(self, question: RevocationQuestion) -> Course[None]:
         """Look for something newer than is known, and tell the resolvers."""
         with self._lock:
-            known, learnt = self._ledger.recall(question, moment(), asked=False), self._ledger.learnt(question)
+            held = self._ledger.recall(question, moment(), asked=False)
+            known = self._unless_revoked(held)
+            learnt = self._ledger.learnt(question)
         if isinstance(question, OCSPQuestion):
-            found, pointer = (yield from ocsp_course(self, question, known)), ""
+            found = yield from ocsp_course(self, question, known)
+            pointer = _pointer(found.delegate)
         else:
             found, pointer = yield from crl_course(self, question, learnt)
         if not answers(found) or not newer(found, known):
             return self.postpone(question)
-        answer = self._learnt(question, found, pointer)
+        answer = yield from self._kept(question, self._learnt(question, found, pointer))
         told = terms_of(question, answer, now())
+        if known is not held:  # what a revoked delegate said is not the newer of the two, whatever its date
+            told.obtained_at = now()
         for resolver in list(self._resolvers):
             resolver.renew(question.need, told)
 
@@ -136,7 +145,7 @@ class Desk:
         return question, None if next_due is None else max(0.0, next_due - at)
 
     def renewed(self, pointer: str) -> None:
-        """Make due what was read from an older CRL."""
+        """Make due what was read from an older CRL, or told by a delegate that is revoked."""
         with self._lock:
             self._ledger.expedite(pointer, moment())
         self.changed()
@@ -166,8 +175,43 @@ class Desk:
             self.changed()
         return answer
 
+    def without_revoked(self, answer: RevocationAnswer) -> RevocationAnswer:
+        """Return *answer*, or that there is none: a claim of a delegate that is known to be revoked."""
+        if answer.delegate is None or self.standing(answer.delegate) is not RevocationStatus.REVOKED:
+            return answer
+        detail = f"signed by {answer.delegate}, whose own certificate is revoked"
+        return unavailable("ocsp.delegate-revoked", detail, answer.source)
+
+    def _unless_revoked(self, known: RevocationAnswer | None) -> RevocationAnswer | None:
+        return None if known is None or not answers(self.without_revoked(known)) else known
+
+    def standing(self, delegate: ParsedCertificate) -> RevocationStatus:
+        """Return what was last learnt of a delegate; UNAVAILABLE: nothing."""
+        with self._lock:
+            return self._delegates.status(delegate)
+
+    def put_aside(self, key: str, delegate: ParsedCertificate, statement: CachedStatement) -> None:
+        """Keep *statement* out of the shared cache until its delegate is known to be good."""
+        with self._lock:
+            self._delegates.wait(key, delegate, statement)
+
+    def _kept(self, question: RevocationQuestion, answer: RevocationAnswer) -> Course[RevocationAnswer]:
+        """Return *answer*; if it is about a delegate, keep what that one has signed, or make due what it has told."""
+        if question.delegate and answer.status is RevocationStatus.REVOKED:
+            self.renewed(_pointer(question.certificate))
+        with self._lock:
+            released = self._delegates.learn(question, answer)
+        for key, statement in released:
+            yield from self.shelf.store(key, statement)
+        return answer
+
     def _used(self, question: RevocationQuestion) -> float:
         return max((one.last_asked(question.need) for one in list(self._resolvers)), default=-math.inf)
+
+
+def _pointer(delegate: ParsedCertificate | None) -> str:
+    """Return what marks the claims of one delegate in the ledger."""
+    return "" if delegate is None else f"delegate {delegate.sha256}"
 
 
 def _nobody() -> None:

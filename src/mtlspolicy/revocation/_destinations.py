@@ -159,11 +159,15 @@ def target_of(url: str, destinations: Destinations) -> Target:
 
 def _require_destination(target: Target, destinations: Destinations) -> None:
     if destinations.hosts is not None and target.host not in destinations.hosts:
-        raise FetchFailed("fetch.host", f"{target.origin}: not one of the hosts that Destinations(hosts=...) allows")
+        raise FetchFailed(
+            "fetch.host",
+            f"{target.origin}: not one of the hosts that Refresher(hosts=...) or Destinations(hosts=...) allows",
+        )
     if target.port not in destinations.ports:
         raise FetchFailed(
             "fetch.host",
-            f"{target.origin}: port {target.port} is not one that Destinations(ports=...) allows",
+            f"{target.origin}: port {target.port} is not one that Destinations(ports=...) allows; where it is meant, "
+            f"say Refresher(destinations=Destinations(ports=[{target.port}, ...]))",
         )
 
 

@@ -22,7 +22,7 @@ from mtlspolicy.revocation._destinations import Destinations, FetchFailed, Targe
 from mtlspolicy.revocation._http_response import Wire, read_answer, remaining, timed_out
 from mtlspolicy.revocation._lookups import Lookups, Resolve, answer_of
 
-__all__ = ["Exchange", "HTTPTransport", "Trust", "headers_of", "require_destinations"]
+__all__ = ["Exchange", "HTTPTransport", "Trust", "answers_within", "headers_of", "require_destinations"]
 
 Trust: TypeAlias = "TrustStore | str | os.PathLike[str] | None"
 """Whom https responders are verified against: a store, a PEM file of CA certificates, or certifi's (``None``)."""
@@ -115,7 +115,8 @@ class HTTPTransport:
             FetchFailed: There is none, for whatever reason.
         """
         target = target_of(exchange.url, self._destinations)
-        addresses = permitted_addresses(target, self._answers(target, until), self._destinations)
+        found = answers_within(self._lookups, target, until)
+        addresses = permitted_addresses(target, found, self._destinations)
         with ExitStack() as opened:
             connection = opened.enter_context(_connected(target, addresses, until))
             if target.scheme == "https":
@@ -124,14 +125,20 @@ class HTTPTransport:
             wire.send(_request(exchange, target))
             return read_answer(wire, method=exchange.method, most_bytes=exchange.most_bytes)
 
-    def _answers(self, target: Target, until: float) -> Iterable[IPAddress]:
-        left = remaining(until, target.origin)
-        if target.address is not None:
-            return (target.address,)
-        future = self._lookups.start(target)
-        if not wait((future,), left).done:
-            raise FetchFailed("fetch.timeout", f"{target.origin}: the name was not resolved within the time allowed")
-        return answer_of(future, target)
+
+def answers_within(lookups: Lookups, target: Target, until: float) -> Iterable[IPAddress]:
+    """Return the addresses of *target*, waiting for the resolver until the deadline at most.
+
+    Raises:
+        FetchFailed: ``fetch.resolve`` or ``fetch.timeout``.
+    """
+    left = remaining(until, target.origin)
+    if target.address is not None:
+        return (target.address,)
+    future = lookups.start(target)
+    if not wait((future,), left).done:
+        raise FetchFailed("fetch.timeout", f"{target.origin}: the name was not resolved within the time allowed")
+    return answer_of(future, target)
 
 
 def require_destinations(destinations: object) -> Destinations:

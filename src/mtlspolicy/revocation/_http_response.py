@@ -18,7 +18,7 @@ from typing import Any, Final
 from mtlspolicy._text import escape
 from mtlspolicy.revocation._destinations import Blame, FetchFailed
 
-__all__ = ["Wire", "read_answer", "refuse_status", "remaining", "timed_out", "too_large"]
+__all__ = ["Wire", "left_or_little", "read_answer", "refuse_status", "remaining", "timed_out", "too_large"]
 
 MOST_HEADERS: Final = 32 * 1024
 """Bytes of status line and headers, together with what of the body arrives beside them. Servers allow 8 to 16 KiB."""
@@ -43,6 +43,11 @@ def remaining(until: float, origin: str) -> float:
     if not left > 0:
         raise timed_out(origin)
     return min(left, LONGEST_WAIT)
+
+
+def left_or_little(until: float) -> float:
+    """Return the seconds left until *until*, at least one thousandth: for what finds by itself that they are over."""
+    return min(max(until - time.monotonic(), 0.001), LONGEST_WAIT)
 
 
 def timed_out(origin: str) -> FetchFailed:

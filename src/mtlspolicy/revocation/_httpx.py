@@ -1,4 +1,4 @@
-"""Fetches bytes through the connections of an `httpx.AsyncClient`, held to the rules of `HTTPTransport`.
+"""Fetches bytes through the connections of an httpx client, held to the rules of `HTTPTransport`.
 
 The name is resolved here, once, and the client's connection pool is given an address that was judged; HTTP's framing,
 and which CAs are trusted, are the pool's. Nothing else of the client takes part. One that might go elsewhere is refused
@@ -8,39 +8,53 @@ when the transport is built.
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import socket
 import ssl
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from mtlspolicy._identifiers import IPAddress
 from mtlspolicy.errors import ConfigurationError
 from mtlspolicy.revocation._destinations import Destinations, FetchFailed, Target, permitted_addresses, target_of
-from mtlspolicy.revocation._http import ANYWHERE, MOST_TRIED, Exchange, headers_of, require_destinations
-from mtlspolicy.revocation._http_response import refuse_status, remaining, timed_out, too_large
+from mtlspolicy.revocation._http import ANYWHERE, MOST_TRIED, Exchange, answers_within, require_destinations
+from mtlspolicy.revocation._http_response import remaining, timed_out
+from mtlspolicy.revocation._httpx_rules import (
+    Body,
+    broken,
+    no_connection,
+    request_of,
+    require_connection,
+    require_open,
+)
+from mtlspolicy.revocation._httpx_wire import AsyncWire, BlockingWire
 from mtlspolicy.revocation._lookups import Lookups, Resolve, answer_of
 
 if TYPE_CHECKING:
     import httpx
 
-__all__ = ["HTTPXTransport"]
-
-SMALL_PIECES: Final = 256
-"""Pieces of a body that may be of any size; each takes the event loop some 10 microseconds, and all that have arrived
-are taken in one go."""
-LEAST_PIECE: Final = 64
-"""Bytes of each further piece, on average. Servers send chunks of kilobytes, and networks packets of a thousand."""
-_REMEDY: Final = "give a client of its own: httpx.AsyncClient(trust_env=False)"
+__all__ = ["BlockingHTTPXTransport", "HTTPXTransport", "httpx_transport"]
 
 
-class HTTPXTransport:
-    """Fetches on an asyncio event loop with the connections of an `httpx.AsyncClient`. Needs the extra ``httpx``.
+def httpx_transport(client: object, destinations: Destinations) -> BlockingHTTPXTransport | HTTPXTransport:
+    """Return what fetches over *client*, blocking or on an event loop, as the client does.
 
-    A synchronous `httpx.Client` is refused: its time-outs are for each read alone, and a server that sends one byte at
-    a time would never meet one; `HTTPTransport` is for threads. HTTP/2 is refused, since its connections are shared.
-    Header lines are joined and limited by the pool's parser (httpcore: 100 KiB). The TLS context is the client's; a
-    server that it did not verify by name is refused.
+    Raises:
+        ConfigurationError: It is no client of httpx, or one that might go elsewhere.
+    """
+    import httpx
+
+    if isinstance(client, httpx.Client):
+        return BlockingHTTPXTransport(client, destinations=destinations)
+    if isinstance(client, httpx.AsyncClient):
+        return HTTPXTransport(client, destinations=destinations)
+    raise ConfigurationError(
+        f"client={type(client).__name__}: give an httpx.Client or an httpx.AsyncClient; leave client= out, and the "
+        "standard library's HTTP is used, in threads"
+    )
+
+
+class _OverHTTPX:
+    """Both kinds of clients.
 
     Args:
         client: Without proxy, environment (``trust_env=False``), redirects and event hooks. It stays the caller's,
@@ -54,15 +68,76 @@ class HTTPXTransport:
 
     def __init__(
         self,
-        client: httpx.AsyncClient,
+        client: httpx.Client | httpx.AsyncClient,
         *,
         destinations: Destinations = ANYWHERE,
         resolve: Resolve = socket.getaddrinfo,
     ) -> None:
         self._destinations = require_destinations(destinations)
-        self._pool = _plain_transport(client)
+        self._pool: Any = _plain_transport(client)
         self._client = client
         self._lookups = Lookups(resolve)
+
+
+class BlockingHTTPXTransport(_OverHTTPX):
+    """Fetches with the connections of an `httpx.Client`. Blocks until the deadline at most; safe between threads.
+
+    httpx's time-outs are for each read alone, and a server that sends one byte at a time would never meet one: here
+    every read ends at the deadline, by `BlockingWire`. No thread is needed for that, and none is left behind.
+    """
+
+    def fetch(self, exchange: Exchange, *, until: float) -> bytes:
+        """Return the body of the answer.
+
+        Args:
+            exchange: What to send where.
+            until: The moment of `time.monotonic` by which the last byte must be there.
+
+        Raises:
+            FetchFailed: There is none, for whatever reason.
+        """
+        import httpx
+
+        target = target_of(exchange.url, self._destinations)
+        found = answers_within(self._lookups, target, until)
+        tried = permitted_addresses(target, found, self._destinations)[:MOST_TRIED]
+        reason: Exception | None = None
+        for place, address in enumerate(tried):
+            share = remaining(until, target.origin) / (len(tried) - place)
+            try:
+                return self._exchanged(exchange, target, address, share, until)
+            except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+                reason = _unless_tls(error, target)
+            except FetchFailed:
+                raise
+            except Exception as error:  # noqa: BLE001 - of the client, of its pool, or of the hostile answer
+                raise broken(error, target) from None
+        remaining(until, target.origin)
+        raise no_connection(target, tried, reason)
+
+    def _exchanged(self, exchange: Exchange, target: Target, address: IPAddress, share: float, until: float) -> bytes:
+        require_open(self._client, target)
+        wire = BlockingWire(until=until, origin=target.origin)
+        left = remaining(until, target.origin)
+        limits = {"connect": share, "pool": left, "read": left, "write": left}
+        request = request_of(exchange, target, address, timeout=limits, trace=wire.trace)
+        try:
+            response: httpx.Response = self._pool.handle_request(request)
+            try:
+                require_connection(response, target, address)
+                body = Body(response, target, exchange.most_bytes)
+                for piece in response.iter_raw():
+                    body.add(piece)
+                return bytes(body.data)
+            finally:
+                response.close()
+        finally:
+            if wire.stream is not None:
+                wire.stream.close()
+
+
+class HTTPXTransport(_OverHTTPX):
+    """Fetches on an asyncio event loop with the connections of an `httpx.AsyncClient`."""
 
     async def fetch(self, exchange: Exchange, *, until: float) -> bytes:
         """Return the body of the answer.
@@ -99,122 +174,85 @@ class HTTPXTransport:
         for place, address in enumerate(tried):
             share = remaining(until, target.origin) / (len(tried) - place)
             try:
-                return await self._exchanged(exchange, target, address, share)
+                return await self._exchanged(exchange, target, address, share, until)
             except (httpx.ConnectError, httpx.ConnectTimeout) as error:
-                if _by_tls(error):
-                    raise FetchFailed("fetch.tls", f"{target.origin}: the TLS handshake failed: {error}") from None
-                reason = error
+                reason = _unless_tls(error, target)
             except (FetchFailed, TimeoutError):
                 raise
             except Exception as error:  # noqa: BLE001 - of the client, of its pool, or of the hostile answer
-                what = f"{type(error).__name__}: {error}"
-                raise FetchFailed("fetch.incomplete", f"{target.origin}: the exchange broke: {what}") from None
-        shown = ", ".join(map(str, tried))
-        raise FetchFailed("fetch.connect", f"{target.origin}: no connection to {shown}: {reason}")
+                raise broken(error, target) from None
+        raise no_connection(target, tried, reason)
 
-    async def _exchanged(self, exchange: Exchange, target: Target, address: IPAddress, share: float) -> bytes:
-        import httpx
-
-        if self._client.is_closed:
-            raise FetchFailed("fetch.connect", f"{target.origin}: the httpx client is closed")
-        host = f"[{address}]" if address.version == 6 else str(address)
-        request = httpx.Request(
-            exchange.method,
-            f"{target.scheme}://{host}:{target.port}{target.path}",
-            headers=list(headers_of(exchange, target)),
-            content=exchange.body,
-            # reading, writing and a place in the pool have no limit of their own but the one deadline
-            extensions={
-                "sni_hostname": target.host,
-                "target": target.path.encode("ascii"),  # as it stands, where httpx would write some characters anew
-                "timeout": {"connect": share, "pool": None, "read": None, "write": None},
-            },
-        )
-        response = await self._pool.handle_async_request(request)
+    async def _exchanged(
+        self, exchange: Exchange, target: Target, address: IPAddress, share: float, until: float
+    ) -> bytes:
+        require_open(self._client, target)
+        wire = AsyncWire(until=until, origin=target.origin)
+        # reading, writing and a place in the pool have no limit of their own but the one deadline
+        limits = {"connect": share, "pool": None, "read": None, "write": None}
+        request = request_of(exchange, target, address, timeout=limits, trace=wire.trace)
         try:
-            _require_connection(response, target, address)
-            return await _body(response, target, exchange.most_bytes)
+            response: httpx.Response = await self._pool.handle_async_request(request)
+            try:
+                require_connection(response, target, address)
+                body = Body(response, target, exchange.most_bytes)
+                async for piece in response.aiter_raw():
+                    body.add(piece)
+                return bytes(body.data)
+            finally:
+                await response.aclose()
         finally:
-            await response.aclose()
+            if wire.stream is not None:
+                await wire.stream.aclose()
 
 
-def _plain_transport(client: object) -> httpx.AsyncHTTPTransport:
+def _plain_transport(client: httpx.Client | httpx.AsyncClient) -> Any:
     """Return the connections of *client*, or raise: what cannot be looked over is refused like what is wrong."""
     import httpx
 
-    if not isinstance(client, httpx.AsyncClient):
-        raise ConfigurationError(
-            f"client={type(client).__name__}: only an httpx.AsyncClient can be held to one deadline; leave client= "
-            "out, and the standard library's HTTP is used, in threads"
-        )
+    blocking = isinstance(client, httpx.Client)
+    kind: Any = httpx.HTTPTransport if blocking else httpx.AsyncHTTPTransport
     transport: Any = getattr(client, "_transport", None)
-    pool: Any = getattr(transport, "_pool", None)
-    context: Any = getattr(pool, "_ssl_context", None)
-    plain: Any = httpx.AsyncHTTPTransport(verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
     problems = (
         (client.trust_env, "trust_env=True, so that the environment may set a proxy"),
         (client.follow_redirects, "follow_redirects=True"),
         (any(client.event_hooks.values()), "event hooks, which would not be called"),
         (getattr(client, "_mounts", None) != {}, "a proxy or mounts"),
-        (
-            not isinstance(transport, httpx.AsyncHTTPTransport) or type(pool) is not type(plain._pool),
-            "a transport that is not httpx's own without proxy",
-        ),
-        (getattr(pool, "_http2", True), "http2=True, whose connections many requests share"),
-        (getattr(pool, "_uds", "") is not None, "a Unix socket (uds=...), which leads wherever it was bound"),
-        (
-            not isinstance(context, ssl.SSLContext)
-            or context.verify_mode is not ssl.CERT_REQUIRED
-            or not context.check_hostname,
-            "verify=False, or a TLS context that does not verify servers by name",
-        ),
+        *_problems_of_pool(getattr(transport, "_pool", None), kind=kind, own=isinstance(transport, kind)),
     )
     for wrong, what in problems:
         if wrong:
-            raise ConfigurationError(f"client: it has {what}; {_REMEDY}")
-    found: httpx.AsyncHTTPTransport = transport
-    return found
+            remedy = f"httpx.{'Client' if blocking else 'AsyncClient'}(trust_env=False)"
+            raise ConfigurationError(f"client: it has {what}; give a client of its own: {remedy}")
+    return transport
 
 
-def _by_tls(error: BaseException) -> bool:
+def _problems_of_pool(pool: Any, *, kind: Any, own: bool) -> Iterable[tuple[bool, str]]:
+    context: Any = getattr(pool, "_ssl_context", None)
+    plain: Any = kind(verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
+    unverified = (
+        not isinstance(context, ssl.SSLContext)
+        or context.verify_mode is not ssl.CERT_REQUIRED
+        or not context.check_hostname
+    )
+    return (
+        (not own or type(pool) is not type(plain._pool), "a transport that is not httpx's own without proxy"),
+        (getattr(pool, "_http2", True), "http2=True, whose connections many requests share"),
+        (getattr(pool, "_uds", "") is not None, "a Unix socket (uds=...), which leads wherever it was bound"),
+        (getattr(pool, "_retries", 1) != 0, "retries, each of which takes its time: the refresher has its own"),
+        (unverified, "verify=False, or a TLS context that does not verify servers by name"),
+    )
+
+
+def _unless_tls(error: Exception, target: Target) -> Exception:
+    """Return *error*, of a connection that did not come about, after which another address may be tried.
+
+    Raises:
+        FetchFailed: ``fetch.tls``: it is TLS that failed.
+    """
     seen: BaseException | None = error
     while seen is not None and not isinstance(seen, ssl.SSLError):
         seen = seen.__cause__ or seen.__context__
-    return seen is not None
-
-
-def _require_connection(response: httpx.Response, target: Target, address: IPAddress) -> None:
-    """Raise unless the answer came from *address*, in TLS from a server that was verified by the target's name.
-
-    Connections are kept by address: one that the client opened to another name of the same address may be used again.
-    """
-    stream: Any = response.extensions["network_stream"]
-    peer = stream.get_extra_info("server_addr")
-    if peer is None or ipaddress.ip_address(peer[0]) != address:
-        raise FetchFailed("fetch.connect", f"{target.origin}: the answer is not from the address that was allowed")
-    if target.scheme == "https":
-        secured: Any = stream.get_extra_info("ssl_object")
-        if secured is None or secured.server_hostname != target.host:
-            raise FetchFailed("fetch.tls", f"{target.origin}: the connection was made to another name")
-
-
-async def _body(response: httpx.Response, target: Target, most_bytes: int) -> bytes:
-    origin = target.origin
-    refuse_status(response.status_code, response.reason_phrase, origin)
-    codings = response.headers.get_list("transfer-encoding")
-    if "content-encoding" in response.headers or [coding.lower() for coding in codings] not in ([], ["chunked"]):
-        raise FetchFailed("fetch.encoding", f"{origin}: an encoded body; none was asked for")
-    lengths = response.headers.get_list("content-length")
-    if codings and lengths:  # RFC 9112, section 6.1
-        raise FetchFailed("fetch.headers", f"{origin}: chunks and a Content-Length as well")
-    body, pieces = bytearray(), 0
-    if any(int(length) > most_bytes for length in lengths):
-        raise too_large(origin, most_bytes)
-    async for piece in response.aiter_raw():
-        body += piece
-        pieces += 1
-        if len(body) > most_bytes:
-            raise too_large(origin, most_bytes)
-        if pieces > SMALL_PIECES + len(body) // LEAST_PIECE:
-            raise FetchFailed("fetch.too-large", f"{origin}: the answer comes in {pieces} pieces of a few bytes")
-    return bytes(body)
+    if seen is not None:
+        raise FetchFailed("fetch.tls", f"{target.origin}: the TLS handshake failed: {error}") from None
+    return error

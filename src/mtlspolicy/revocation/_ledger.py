@@ -96,7 +96,7 @@ class Ledger:
         if older is not None:
             entry.used = older.used
         left = time_left(answer, question, moment.at)
-        if left is not None and answer.status is not RevocationStatus.UNKNOWN:
+        if left is not None and answer.told is not RevocationStatus.UNKNOWN:
             entry.life = left.total_seconds()
             self._plan(question, entry, moment.seconds + self._part(entry.life, EARLIEST, LATEST))
         self._entries[question] = entry
@@ -204,8 +204,10 @@ def terms_of(
     if answer.final:
         return Answer(answer, obtained_at=at)
     left = time_left(answer, question, at)
-    if left is None or answer.status in {RevocationStatus.UNAVAILABLE, RevocationStatus.UNKNOWN}:
+    if left is None or answer.told in {RevocationStatus.UNAVAILABLE, RevocationStatus.UNKNOWN}:
         return Answer(answer, obtained_at=at, keep=RETRY)
+    if answer.claim is RevocationStatus.REVOKED:  # whatever its age; it is for the delegate's status to say more
+        return Answer(answer, obtained_at=at, keep=max(RETRY, left.total_seconds()) if due_in is None else due_in)
     whole = max(0.0, (left + min(question.rule.clock_skew, LONGEST)).total_seconds())
     obtained_at = at if answer.this_update is None else min(answer.this_update, at)
     return Answer(answer, obtained_at=obtained_at, keep=whole if due_in is None else min(whole, due_in))

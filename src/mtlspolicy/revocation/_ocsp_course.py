@@ -60,7 +60,7 @@ def ocsp_course(desk: Desk, question: OCSPQuestion, known: RevocationAnswer | No
     certificate, rule = question.certificate, question.rule
     key = ocsp_key(question.issuer.layout.spki, certificate.layout.issuer, certificate.serial_number)
     kept = yield from _kept(desk, question, key)
-    if kept is not None and kept.status is not RevocationStatus.UNKNOWN and newer(kept, known):
+    if kept is not None and kept.told is not RevocationStatus.UNKNOWN and newer(kept, known):
         return kept
     try:
         urls = (rule.responder,) if rule.responder else ocsp_urls(certificate)[:MOST_RESPONDERS]
@@ -72,9 +72,9 @@ def ocsp_course(desk: Desk, question: OCSPQuestion, known: RevocationAnswer | No
         share = (until - time.monotonic()) / (len(urls) - place)
         inquiry = _inquiry(question, url, key, request)
         found, body = yield from visited(desk, inquiry, until=time.monotonic() + share)
-        answer = desk.seen.judged(question, found)
-        if answer is found and answers(found):
-            yield from _store(desk, question, key, body, answer)
+        answer = desk.seen.judged(question, desk.without_revoked(found))
+        if answers(answer) and answer.vouched() == found.vouched():
+            yield from _store(desk, question, key, body, found)
         if answers(answer):
             return answer
         problem = problem if place else answer
@@ -88,17 +88,26 @@ def _kept(desk: Desk, question: OCSPQuestion, key: str) -> Course[RevocationAnsw
     statement = yield from desk.shelf.find(key)
     if statement is None:
         return None
-    answer = desk.seen.judged(question, read_ocsp(statement.data, question, at=now(), source="cache"))
+    found = read_ocsp(statement.data, question, at=now(), source="cache")
+    answer = desk.seen.judged(question, desk.without_revoked(found))
     return answer if answers(answer) else None
 
 
 def _store(desk: Desk, question: OCSPQuestion, key: str, body: bytes, answer: RevocationAnswer) -> Course[None]:
-    """Keep the bytes that *answer* was read from: a revocation for as long as the certificate. Not without a date."""
+    """Keep the bytes that *answer* was read from: a revocation for as long as the certificate. Not without a date.
+
+    A claim waits until its delegate is known to be good: what a stolen and revoked key signs would stand in the way of
+    everything older, in every process that shares the cache.
+    """
     if answer.this_update is not None:
         at = now()
         until = useful(question, answer.this_update, answer.next_update)
         until = max(until, min(question.certificate.not_after, at + LONGEST)) if answer.final else until
-        yield from desk.shelf.store(key, CachedStatement(body, answer.this_update, until, final=answer.final))
+        statement = CachedStatement(body, answer.this_update, until, final=answer.final)
+        if answer.delegate is None or desk.standing(answer.delegate) is RevocationStatus.GOOD:
+            yield from desk.shelf.store(key, statement)
+        else:
+            desk.put_aside(key, answer.delegate, statement)
 
 
 def _request(desk: Desk, question: OCSPQuestion) -> _Request:

@@ -18,6 +18,7 @@ from mtlspolicy._der import OCTET_STRING, element, elements
 from mtlspolicy._revocation import OCSPQuestion
 from mtlspolicy.errors import MalformedEvidence
 from mtlspolicy.revocation._signatures import Signed, signed_of
+from mtlspolicy.revocation._unusable import Unusable
 
 Extensions: TypeAlias = "dict[str, tuple[bool, bytes]]"
 """By dotted OID: critical, and the DER of the value."""
@@ -29,7 +30,8 @@ ASKED: Final = frozenset({"sha1", "sha256"})
 
 _NO_EXTENSIONS: Final[Extensions] = {}
 _SERIAL: Final = "serial number"
-_BASIC: Final = bytes.fromhex("06092b0601050507300101")
+BASIC: Final = bytes.fromhex("06092b0601050507300101")
+"""OBJECT IDENTIFIER of id-pkix-ocsp-basic (RFC 6960, section 4.2.1)."""
 _WITHIN: Final = 32
 _RESPONSES: Final = 2
 _STATED: Final = 3
@@ -37,14 +39,6 @@ _STATED: Final = 3
 _EXPLICIT_1: Final = 0xA1
 _SIGNED: Final = 3
 """Parts of a signed structure: what is signed, the algorithm, the signature."""
-
-
-class Unusable(Exception):
-    """A response that gives no answer, and why. It never leaves this package."""
-
-    def __init__(self, code: str, detail: str) -> None:
-        super().__init__(detail)
-        self.code = code
 
 
 class Layout(NamedTuple):
@@ -81,7 +75,7 @@ def layout_of(data: bytes) -> Layout:
     """
     # id-pkix-ocsp-basic, the only kind that `cryptography` loads, stands before the BasicOCSPResponse. No more than the
     # status and the heads of what holds it come before, which are too short to hold the same bytes
-    place = data.index(_BASIC, 0, _WITHIN) + len(_BASIC)
+    place = data.index(BASIC, 0, _WITHIN) + len(BASIC)
     _, start, end = element(data, place, len(data))
     signed, certificates = signed_of(data, start, end), _certificates(data, start, end)
     tbs = signed.content

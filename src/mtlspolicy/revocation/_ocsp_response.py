@@ -6,14 +6,15 @@ Pure and total for bytes: no network, no clock, no memory of earlier answers. Wh
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
 from cryptography.x509 import ocsp
 
-from mtlspolicy._certificate import PARSER_ERRORS
+from mtlspolicy._certificate import PARSER_ERRORS, ParsedCertificate
 from mtlspolicy._evidence import RevocationStatus
-from mtlspolicy._revocation import OCSPQuestion, RevocationAnswer, shown
+from mtlspolicy._revocation import OCSPQuestion, RevocationAnswer, good_answer, shown
 from mtlspolicy._text import escape
 from mtlspolicy.errors import ConfigurationError, MalformedEvidence
 from mtlspolicy.revocation._ocsp_layout import (
@@ -21,14 +22,15 @@ from mtlspolicy.revocation._ocsp_layout import (
     Entry,
     Extensions,
     Layout,
-    Unusable,
     entries_for,
     generalized_time,
     layout_of,
     octets,
 )
 from mtlspolicy.revocation._ocsp_request import require_nonce_length
-from mtlspolicy.revocation._ocsp_signer import require_signature
+from mtlspolicy.revocation._ocsp_signer import may_be_revoked, require_signature
+from mtlspolicy.revocation._ocsp_usual import Good, usual_good
+from mtlspolicy.revocation._unusable import Unusable
 
 __all__ = ["read_ocsp"]
 
@@ -70,6 +72,9 @@ def read_ocsp(
     UNKNOWN: the responder answered, and said nothing. A revocation that is not a hold stays one however old the signed
     statement is, or however far ahead of a slow clock (RFC 5280, section 5.3.1: there is no way back).
 
+    Signed by a delegate without id-pkix-ocsp-nocheck it is a claim: UNAVAILABLE, ``ocsp.delegate-revocation``, with
+    ``claim`` and ``delegate``. Whether the delegate is revoked is another question, with ``delegate=True``.
+
     Args:
         response: An OCSPResponse, DER.
         question: Which certificate, by which issuer, under which rule.
@@ -83,8 +88,7 @@ def read_ocsp(
     """
     _require_possible(at, nonce, digest)
     try:
-        entry, produced_at = _accepted(response, question, at, nonce, digest)
-        return _answer(entry, question, at, produced_at, source)
+        return _read(response, question, at, nonce, digest, source)
     except Unusable as problem:
         code, detail = problem.code, str(problem)
     except (MalformedEvidence, *PARSER_ERRORS) as error:
@@ -102,10 +106,22 @@ def _require_possible(at: datetime, nonce: bytes | None, digest: str | None) -> 
         require_nonce_length(nonce)
 
 
+def _read(
+    response: bytes, question: OCSPQuestion, at: datetime, nonce: bytes | None, digest: str | None, source: str
+) -> RevocationAnswer:
+    """Return the answer: in a short way where the response is the usual one, which changes nothing but the time."""
+    usual = len(response) <= MOST_BYTES and not question.rule.require_nonce
+    good = usual_good(response, question, digest) if usual else None
+    if good is not None:
+        return _current_good(good, question, at, source)
+    entry, produced_at, signer = _accepted(response, question, at, nonce, digest)
+    return _answer(entry, question, at, produced_at, source, signer)
+
+
 def _accepted(
     data: bytes, question: OCSPQuestion, at: datetime, nonce: bytes | None, digest: str | None
-) -> tuple[Entry, datetime]:
-    """Return the entry that answers, and producedAt, of a response that is signed and understood."""
+) -> tuple[Entry, datetime, ParsedCertificate]:
+    """Return the entry that answers, producedAt, and who has signed, of a response that is signed and understood."""
     if len(data) > MOST_BYTES:
         raise Unusable("ocsp.too-large", f"{len(data)} bytes; at most {MOST_BYTES}")
     response = ocsp.load_der_ocsp_response(data)
@@ -114,10 +130,10 @@ def _accepted(
         raise Unusable(code, f"the responder answers {name}")
     layout = layout_of(data)
     entries = entries_for(response, layout, question)
-    require_signature(response, layout, question, at)
+    signer = require_signature(response, layout, question, at)
     _require_understood(layout, entries)
     _require_nonce(layout, question, nonce)
-    return _one_of(entries, digest), response.produced_at_utc
+    return _one_of(entries, digest), response.produced_at_utc, signer
 
 
 def _require_understood(layout: Layout, entries: list[Entry]) -> None:
@@ -160,7 +176,9 @@ def _one_of(entries: list[Entry], digest: str | None) -> Entry:
     return asked[0] if len(asked) == 1 else max(asked, key=lambda entry: entry.single.this_update_utc)
 
 
-def _answer(entry: Entry, question: OCSPQuestion, at: datetime, produced_at: datetime, source: str) -> RevocationAnswer:
+def _answer(
+    entry: Entry, question: OCSPQuestion, at: datetime, produced_at: datetime, source: str, signer: ParsedCertificate
+) -> RevocationAnswer:
     single = entry.single
     status, code = _STATUSES[single.certificate_status]
     date = entry.extensions.get(_INVALIDITY_DATE)
@@ -177,7 +195,27 @@ def _answer(entry: Entry, question: OCSPQuestion, at: datetime, produced_at: dat
     )
     if not answer.final:
         _require_current(answer, question, at)
+    return _claimed(answer, signer) if may_be_revoked(signer, question) else answer
+
+
+def _current_good(good: Good, question: OCSPQuestion, at: datetime, source: str) -> RevocationAnswer:
+    """Return the answer of the usual response, signed by the issuer, if its dates are in order."""
+    answer = good_answer(good.this_update, good.next_update, good.produced_at, source)
+    _require_current(answer, question, at)
     return answer
+
+
+def _claimed(answer: RevocationAnswer, signer: ParsedCertificate) -> RevocationAnswer:
+    """Return *answer* as the claim of *signer*, which counts for as much as is known of its own revocation."""
+    detail = f"{signer} says {answer.status.value}, and may itself be revoked: it lacks id-pkix-ocsp-nocheck"
+    return replace(
+        answer,
+        status=RevocationStatus.UNAVAILABLE,
+        code="ocsp.delegate-revocation",
+        detail=detail,
+        claim=answer.status,
+        delegate=signer,
+    )
 
 
 def _reason(single: ocsp.OCSPSingleResponse) -> str | None:
@@ -191,9 +229,8 @@ def _reason(single: ocsp.OCSPSingleResponse) -> str | None:
 
 def _require_current(answer: RevocationAnswer, question: OCSPQuestion, at: datetime) -> None:
     """Return if thisUpdate, nextUpdate and producedAt are in order, and the answer neither of the past nor to come."""
-    rule, this_update, next_update, produced_at = (
-        question.rule, answer.this_update or at, answer.next_update, answer.produced_at or at,
-    )  # fmt: skip
+    rule, next_update = question.rule, answer.next_update
+    this_update, produced_at = answer.this_update or at, answer.produced_at or at
     if this_update - at > rule.clock_skew:
         raise Unusable("ocsp.not-yet-valid", f"thisUpdate {shown(this_update)} is still to come")
     if produced_at - at > rule.clock_skew:

@@ -1,7 +1,7 @@
 """Decides who signed an OCSP response and whether that key may: the issuer, a delegate of it, or one that was named.
 
-A delegate's own revocation is not looked up: it must carry id-pkix-ocsp-nocheck (RFC 6960, section 4.2.2.2.1). Else
-each answer would hang on a second one, to be fetched, kept and guarded against rollback under a deadline of its own.
+Whether a delegate is itself revoked is not decided: one with id-pkix-ocsp-nocheck is not asked about (RFC 6960, section
+4.2.2.2.1), and the word of one without is a claim (`may_be_revoked`) that counts for whoever asks about it.
 """
 
 from __future__ import annotations
@@ -19,8 +19,11 @@ from mtlspolicy._der import SEQUENCE, element, elements
 from mtlspolicy._keys import weakness
 from mtlspolicy._path_value import REST_OF_SECOND
 from mtlspolicy._revocation import OCSPQuestion, shown
-from mtlspolicy.revocation._ocsp_layout import Layout, Unusable, names_responder
+from mtlspolicy.revocation._ocsp_layout import Layout, names_responder
 from mtlspolicy.revocation._signatures import Signed, signed_by, signed_of
+from mtlspolicy.revocation._unusable import Unusable
+
+__all__ = ["MOST_CERTIFICATES", "may_be_revoked", "require_signature"]
 
 MOST_CERTIFICATES: Final = 8
 """Certificates that a response may carry; responders send their own and at most those above it."""
@@ -95,14 +98,30 @@ def _require_delegate(signer: ParsedCertificate, question: OCSPQuestion) -> None
     unknown = sorted(signer.critical - _UNDERSTOOD)
     if unknown:
         raise Unusable("ocsp.delegate-critical-extension", f"{signer} has the critical extension {unknown[0]}")
-    if signer.extension_value(_NO_CHECK) is None:
+    if question.delegate and signer.extension_value(_NO_CHECK) is None:
+        # RFC 6960 sets no end to delegates that vouch for delegates; here it is one, so that two cannot vouch for each
+        # other, and no chain of them costs more than two questions
         raise Unusable(
-            "ocsp.delegate-revocation",
-            f"{signer} may itself be revoked and lacks id-pkix-ocsp-nocheck; let the CA issue it with that, or name it "
-            "in responders=",
+            "ocsp.delegate-depth",
+            f"{signer} speaks for another responder and lacks id-pkix-ocsp-nocheck: that takes the issuer's own "
+            "signature, a delegate with nocheck, or a CRL",
         )
     if not _issued(signer, question):
-        raise Unusable("ocsp.delegate-issuer", f"{signer} was not issued by the issuer of the certificate in question")
+        raise Unusable(
+            "ocsp.delegate-issuer",
+            f"{signer} was not issued by {question.issuer}, the issuer of the certificate in question; let that very "
+            "CA certify a responder, or, where this one is meant to speak for it, name its certificate in responders=",
+        )
+
+
+def may_be_revoked(signer: ParsedCertificate, question: OCSPQuestion) -> bool:
+    """Return whether the word of *signer*, who may sign, is a claim: a delegate's without id-pkix-ocsp-nocheck.
+
+    The issuer is part of a path that is asked about by itself, and who is named in the rule is believed as such.
+    """
+    if signer == question.issuer or signer in question.rule.responders:
+        return False
+    return signer.extension_value(_NO_CHECK) is None
 
 
 def _require_algorithm(signed: Signed, question: OCSPQuestion) -> None:

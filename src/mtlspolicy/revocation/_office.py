@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from mtlspolicy._revocation import RevocationQuestion
     from mtlspolicy.revocation._desk import Desk
     from mtlspolicy.revocation._http import HTTPTransport
-    from mtlspolicy.revocation._httpx import HTTPXTransport
+    from mtlspolicy.revocation._httpx import BlockingHTTPXTransport, HTTPXTransport
 
 __all__ = ["TaskOffice", "ThreadOffice"]
 
@@ -26,7 +26,7 @@ class ThreadOffice:
         transport: What fetches.
     """
 
-    def __init__(self, desk: Desk, transport: HTTPTransport) -> None:
+    def __init__(self, desk: Desk, transport: HTTPTransport | BlockingHTTPXTransport) -> None:
         self.desk = desk
         self._threads = Threads(transport)
         self._renewals = RenewingThread(desk, self._threads)

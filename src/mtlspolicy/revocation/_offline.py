@@ -51,11 +51,19 @@ def best_answer(question: OCSPQuestion, responses: Iterable[bytes], *, at: datet
         ConfigurationError: *at* is naive, or *responses* holds something else than bytes.
     """
     answers = [read_ocsp(one, question, at=at) for one in _listed(responses)]
-    usable = [answer for answer in answers if answer.status is not RevocationStatus.UNAVAILABLE]
+    usable = [answer for answer in answers if answer.told is not RevocationStatus.UNAVAILABLE]
     if usable:
-        return max(usable, key=weight)
+        return max(usable, key=_standing)
     telling = (answer for answer in answers if answer.code not in {"ocsp.other-certificate", "ocsp.malformed"})
     return next(telling, _ABSENT)
+
+
+def _standing(answer: RevocationAnswer) -> tuple[bool, tuple[bool, datetime, int], bool]:
+    """Return what answers are ordered by: as `weight` has it, claims for what they say, and behind what is as new.
+
+    A claim of REVOKED stands above a newer GOOD as every revocation: whether its delegate may speak is asked, then.
+    """
+    return answer.final, weight(answer.vouched()), answer.claim is None
 
 
 def facts(
@@ -186,7 +194,7 @@ def _question(key: Any) -> OCSPQuestion:
 
 def obtained_at(answer: RevocationAnswer, at: datetime) -> datetime:
     """Return what the age of an answer counts from: what it states, where it can be outdated by a later one."""
-    if answer.status is RevocationStatus.GOOD and answer.this_update is not None:
+    if answer.told is RevocationStatus.GOOD and answer.this_update is not None:
         return min(answer.this_update, at)
     return at
 
@@ -195,7 +203,7 @@ def keep_for(answer: RevocationAnswer, question: RevocationQuestion, at: datetim
     """Return for how many seconds an answer may be kept; ``None``: as long as its need allows."""
     if answer.final:
         return None
-    if answer.status is not RevocationStatus.GOOD:
+    if answer.told is not RevocationStatus.GOOD:
         return RETRY
     if answer.next_update is None:
         return None

@@ -64,8 +64,8 @@ class Refresher:
         destinations: In place of *hosts*, where ports or addresses that are not public are to be allowed.
         cache: Shared by processes or machines; ``None``: a `MemoryCache` of its own. It is not trusted, and one that is
             down is only a miss. It stays the caller's to close.
-        client: An ``httpx.AsyncClient`` for programs on one event loop (needs the extra ``httpx``); ``None``: the
-            standard library's HTTP, in threads.
+        client: An ``httpx.Client``, or an ``httpx.AsyncClient`` for programs on one event loop (needs the extra
+            ``httpx``); ``None``: the standard library's HTTP, in threads.
         trust: Whom https responders are verified against; ``None``: certifi. Not with *client*, which has its own.
         deadline: Seconds for one question, all retries included. A CRL that takes longer goes on being fetched.
         nonce: Whether each OCSP request has a nonce, also where no rule requires one; responders then cannot prepare
@@ -81,7 +81,7 @@ class Refresher:
     _: KW_ONLY
     destinations: Destinations | None = None
     cache: Cache | None = None
-    client: httpx.AsyncClient | None = None
+    client: httpx.Client | httpx.AsyncClient | None = None
     trust: Trust = None
     deadline: float = 1.5
     nonce: bool = False
@@ -167,7 +167,7 @@ class Refresher:
             resolver.close()
 
     def _sources(self, *, pushed: bool) -> Mapping[str, Source]:
-        ask: Callable[..., Any] = self._ask if self.client is None else self._ask_async
+        ask: Callable[..., Any] = self._ask if isinstance(self._office, ThreadOffice) else self._ask_async
         return MappingProxyType({kind: functools.partial(ask, kind=kind, pushed=pushed) for kind in _QUESTIONS})
 
     def _ask(self, question: object, *, kind: str, pushed: bool) -> Any:
@@ -194,9 +194,10 @@ class Refresher:
         where = self._terms.destinations
         if self.client is None:
             return ThreadOffice(desk, HTTPTransport(destinations=where, trust=self.trust))
-        from mtlspolicy.revocation._httpx import HTTPXTransport
+        from mtlspolicy.revocation._httpx import HTTPXTransport, httpx_transport
 
-        return TaskOffice(desk, HTTPXTransport(self.client, destinations=where))
+        transport = httpx_transport(self.client, where)
+        return TaskOffice(desk, transport) if isinstance(transport, HTTPXTransport) else ThreadOffice(desk, transport)
 
     def _open_office(self, made: Any) -> Any:
         self._finalizer = weakref.finalize(self, made.close)

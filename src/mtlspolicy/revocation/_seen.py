@@ -21,6 +21,9 @@ _Key: TypeAlias = "tuple[str, str, bytes, int, _Trust]"
 """Area, issuer's key and name, serial number (whatever digest a CertID has), and whose word was taken."""
 _Trust: TypeAlias = "tuple[bool, str | None, frozenset[ParsedCertificate]]"
 """Whether SHA-1 counts, the place that was named to ask, and who was named to sign."""
+_Delegate: TypeAlias = "tuple[str, bool, ParsedCertificate]"
+"""Issuer's key, whether SHA-1 counted, and the delegate's certificate."""
+_K = TypeVar("_K")
 _T = TypeVar("_T")
 MOST: Final = 100_000
 """Certificates remembered; those that are revoked have as many places of their own, which good ones cannot fill."""
@@ -34,8 +37,13 @@ class Seen:
     another trust (SHA-1 allowed or not, other responders named), since there it may have been told by somebody whose
     word is not taken; and OCSP and CRL are kept apart, since their dates do not compare.
 
+    A claim, the word of a delegate that may itself be revoked, makes nobody revoked and nothing else a rollback. One
+    that says revoked stands as the claim it is, against no answer and against what is not newer: whoever weighs it asks
+    about the delegate. Against the delegate's own later word it stands for ever; once the delegate was seen good, it is
+    a revocation.
+
     Args:
-        most: Certificates remembered, and as many revoked ones besides. The one told of first goes first.
+        most: Certificates remembered, as many revoked ones besides, and as many claims. What was told first goes first.
 
     Raises:
         ConfigurationError: *most* is less than one.
@@ -47,6 +55,9 @@ class Seen:
         self._most = most
         self._newest: OrderedDict[_Key, datetime] = OrderedDict()
         self._revoked: OrderedDict[_Key, RevocationAnswer] = OrderedDict()
+        self._claimed: OrderedDict[_Key, RevocationAnswer] = OrderedDict()
+        self._claims: OrderedDict[tuple[_Key, ParsedCertificate], datetime] = OrderedDict()
+        self._vouched: OrderedDict[_Delegate, None] = OrderedDict()
         self._lock = threading.Lock()
 
     def judged(self, question: OCSPQuestion | CRLQuestion, answer: RevocationAnswer) -> RevocationAnswer:
@@ -58,25 +69,55 @@ class Seen:
         """
         key = _key(question)
         with self._lock:
-            if answer.final:
+            if question.delegate:
+                self._learn_of((key[1], question.rule.allow_sha1, question.certificate), answer.status)
+            if _forever(answer) and (answer.claim is None or _of(key, answer) in self._vouched):
+                answer = answer.vouched()
                 _put(self._revoked, key, answer, self._most)
                 return answer
             revoked = self._revoked.get(key)
             if revoked is not None and (revoked.final or not _newer(answer, revoked)):
                 return revoked
+            claimed = self._claimed.get(key)
+            if claimed is not None and _stands(claimed, answer):
+                return claimed
             return answer if answer.this_update is None else self._dated(key, answer, answer.this_update)
 
+    def _learn_of(self, delegate: _Delegate, status: RevocationStatus) -> None:
+        """Take the revocations that a good delegate has told of for what they are; a revoked one tells of no more."""
+        if status is RevocationStatus.REVOKED:
+            self._vouched.pop(delegate, None)
+        elif status is RevocationStatus.GOOD:
+            for key, claim in [] if delegate in self._vouched else list(self._claimed.items()):
+                if _of(key, claim) == delegate and _forever(claim):
+                    _put(self._revoked, key, claim.vouched(), self._most)
+            _put(self._vouched, delegate, None, self._most)
+
     def _dated(self, key: _Key, answer: RevocationAnswer, this_update: datetime) -> RevocationAnswer:
-        newest = self._newest.get(key, this_update)
-        if this_update < newest:
+        newest, delegate = self._newest.get(key, this_update), answer.delegate
+        if delegate is not None:
+            newest = max(newest, self._claims.get((key, delegate), newest))
+        if this_update < newest and not _forever(answer):
             detail = f"thisUpdate {shown(this_update)}, after an answer of {shown(newest)} was seen"
             return RevocationAnswer(RevocationStatus.UNAVAILABLE, f"{key[0]}.rollback", detail, answer.source)
+        if delegate is not None:
+            _put(self._claims, (key, delegate), max(this_update, newest), self._most)
+            if answer.claim is RevocationStatus.REVOKED:
+                _put(self._claimed, key, answer, self._most)
+            elif answer.claim is RevocationStatus.GOOD and self._is_of(key, delegate):
+                self._claimed.pop(key, None)  # its own hold is lifted
+            return answer
         _put(self._newest, key, this_update, self._most)
         if answer.status is RevocationStatus.REVOKED:
             _put(self._revoked, key, answer, self._most)
         elif answer.status is RevocationStatus.GOOD:
             self._revoked.pop(key, None)  # the hold is lifted
+            self._claimed.pop(key, None)
         return answer
+
+    def _is_of(self, key: _Key, delegate: ParsedCertificate) -> bool:
+        claimed = self._claimed.get(key)
+        return claimed is not None and claimed.delegate == delegate
 
 
 def _key(question: OCSPQuestion | CRLQuestion) -> _Key:
@@ -90,11 +131,30 @@ def _trust(rule: OCSPRule | CRLRule) -> _Trust:
     return rule.allow_sha1, rule.responder, frozenset(rule.responders)
 
 
+def _of(key: _Key, claim: RevocationAnswer) -> object:
+    return key[1], key[4][0], claim.delegate
+
+
+def _stands(claimed: RevocationAnswer, answer: RevocationAnswer) -> bool:
+    """Return whether a claim of REVOKED seen before stands in the place of *answer*."""
+    if _forever(answer):
+        return False
+    own = answer.delegate == claimed.delegate
+    if _forever(claimed) and (own or answer.claim is RevocationStatus.REVOKED):
+        return True
+    return not _newer(answer, claimed)
+
+
+def _forever(answer: RevocationAnswer) -> bool:
+    """Return whether *answer*, a claim or not, tells of a revocation that is no hold."""
+    return answer.vouched().final
+
+
 def _newer(answer: RevocationAnswer, than: RevocationAnswer) -> bool:
     return answer.this_update is not None and than.this_update is not None and answer.this_update > than.this_update
 
 
-def _put(memory: OrderedDict[_Key, _T], key: _Key, value: _T, most: int) -> None:
+def _put(memory: OrderedDict[_K, _T], key: _K, value: _T, most: int) -> None:
     memory[key] = value
     if len(memory) > most:
         memory.popitem(last=False)

@@ -6,13 +6,12 @@ Who may sign, and whether SHA-1 is acceptable, is for the callers.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Final, NamedTuple, TypeAlias
+from functools import lru_cache
+from typing import Any, Final, NamedTuple
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, padding, rsa
-from cryptography.hazmat.primitives.asymmetric.padding import AsymmetricPadding
 
 from mtlspolicy._der import OID, SEQUENCE, element, elements, object_identifier
 from mtlspolicy.errors import MalformedEvidence
@@ -20,8 +19,23 @@ from mtlspolicy.errors import MalformedEvidence
 __all__ = ["Signed", "signed_by", "signed_of"]
 
 BIT_STRING: Final = 0x03
-_Algorithm: TypeAlias = "tuple[str, str]"
-"""Family and digest: ``("pss", "sha256")``; the digest of Ed25519 and Ed448 is part of them, and empty here."""
+
+
+class _Algorithm(NamedTuple):
+    """One algorithm.
+
+    Attributes:
+        family: ``rsa``, ``pss``, ``ecdsa``, ``ed25519``, ``ed448``; empty for what is not accepted.
+        digest: As `hashlib` names it; that of Ed25519 and Ed448 is part of them, and empty here.
+        kind: What the key has to be.
+        terms: What ``verify`` of such a key takes besides signature and content.
+    """
+
+    family: str = ""
+    digest: str = ""
+    kind: type | None = None
+    terms: tuple[Any, ...] = ()
+
 
 _PKCS1: Final = "2a864886f70d0101"
 _NULLS: Final = ("0500", "")
@@ -61,22 +75,34 @@ _DIGESTS: Final[dict[str, hashes.HashAlgorithm]] = {
 }
 _RSA: Final = {"sha1": "05", "sha256": "0b", "sha384": "0c", "sha512": "0d"}
 _ECDSA: Final = {"sha1": "01", "sha256": "0302", "sha384": "0303", "sha512": "0304"}
+
+
+def _with_rsa(name: str) -> _Algorithm:
+    return _Algorithm("rsa", name, rsa.RSAPublicKey, (padding.PKCS1v15(), _DIGESTS[name]))
+
+
+def _with_pss(name: str) -> _Algorithm:
+    digest = _DIGESTS[name]
+    return _Algorithm("pss", name, rsa.RSAPublicKey, (padding.PSS(padding.MGF1(digest), digest.digest_size), digest))
+
+
+def _with_ecdsa(name: str) -> _Algorithm:
+    return _Algorithm("ecdsa", name, ec.EllipticCurvePublicKey, (ec.ECDSA(_DIGESTS[name]),))
+
+
 _KNOWN: Final[dict[bytes, _Algorithm]] = {
     bytes.fromhex(text): algorithm
     for text, algorithm in (
-        *((_sequence(_oid(_PKCS1 + arc), null), ("rsa", name)) for name, arc in _RSA.items() for null in _NULLS),
-        *((_pss(name, null), ("pss", name)) for name in _HASH_OIDS for null in _NULLS),
-        *((_sequence(_oid("2a8648ce3d04" + arc)), ("ecdsa", name)) for name, arc in _ECDSA.items()),
-        (_sequence(_oid("2b6570")), ("ed25519", "")),
-        (_sequence(_oid("2b6571")), ("ed448", "")),
+        *((_sequence(_oid(_PKCS1 + arc), null), _with_rsa(name)) for name, arc in _RSA.items() for null in _NULLS),
+        *((_pss(name, null), _with_pss(name)) for name in _HASH_OIDS for null in _NULLS),
+        *((_sequence(_oid("2a8648ce3d04" + arc)), _with_ecdsa(name)) for name, arc in _ECDSA.items()),
+        (_sequence(_oid("2b6570")), _Algorithm("ed25519", "", ed25519.Ed25519PublicKey)),
+        (_sequence(_oid("2b6571")), _Algorithm("ed448", "", ed448.Ed448PublicKey)),
     )
 }
-_NEITHER: Final = ("", "")
-_ECDSA_WITH: Final = {name: ec.ECDSA(digest) for name, digest in _DIGESTS.items()}
-_PADDINGS: Final[dict[str, Callable[[hashes.HashAlgorithm], AsymmetricPadding]]] = {
-    "rsa": lambda _: padding.PKCS1v15(),
-    "pss": lambda digest: padding.PSS(padding.MGF1(digest), digest.digest_size),
-}
+_NEITHER: Final = _Algorithm()
+WITH_SHA1: Final = frozenset(text for text, algorithm in _KNOWN.items() if algorithm.digest == "sha1")
+"""AlgorithmIdentifiers, DER, of signatures with SHA-1."""
 
 
 class Signed(NamedTuple):
@@ -95,12 +121,12 @@ class Signed(NamedTuple):
     @property
     def family(self) -> str:
         """``rsa``, ``pss``, ``ecdsa``, ``ed25519`` or ``ed448``; empty for an algorithm that is not accepted."""
-        return _KNOWN.get(self.algorithm, _NEITHER)[0]
+        return _KNOWN.get(self.algorithm, _NEITHER).family
 
     @property
     def digest(self) -> str:
         """``sha1``, ``sha256``, ``sha384`` or ``sha512``; empty where the algorithm has its own or is not accepted."""
-        return _KNOWN.get(self.algorithm, _NEITHER)[1]
+        return _KNOWN.get(self.algorithm, _NEITHER).digest
 
     @property
     def oid(self) -> str:
@@ -144,18 +170,18 @@ def signed_by(key: object, signed: Signed) -> bool:
         key: A public key of `cryptography`.
         signed: The parts, as `signed_of` gives them.
     """
-    family, name = _KNOWN.get(signed.algorithm, _NEITHER)
+    algorithm = _KNOWN.get(signed.algorithm, _NEITHER)
+    able: Any = key
+    own: Any = type(key)
+    if algorithm.kind is None or not _is_of_kind(own, algorithm.kind):
+        return False
     try:
-        if family == "ecdsa" and isinstance(key, ec.EllipticCurvePublicKey):
-            key.verify(signed.signature, signed.content, _ECDSA_WITH[name])
-        elif family in _PADDINGS and isinstance(key, rsa.RSAPublicKey):
-            key.verify(signed.signature, signed.content, _PADDINGS[family](_DIGESTS[name]), _DIGESTS[name])
-        elif (family == "ed25519" and isinstance(key, ed25519.Ed25519PublicKey)) or (
-            family == "ed448" and isinstance(key, ed448.Ed448PublicKey)
-        ):
-            key.verify(signed.signature, signed.content)
-        else:
-            return False
+        able.verify(signed.signature, signed.content, *algorithm.terms)
     except (InvalidSignature, UnsupportedAlgorithm, ValueError, TypeError):
         return False
     return True
+
+
+@lru_cache(64)  # keys are of a dozen classes; to ask an abstract base class takes half a microsecond
+def _is_of_kind(own: Any, kind: Any) -> bool:
+    return issubclass(own, kind)

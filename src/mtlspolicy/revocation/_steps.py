@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import asyncio
 
     from mtlspolicy.revocation._http import Exchange, HTTPTransport
-    from mtlspolicy.revocation._httpx import HTTPXTransport
+    from mtlspolicy.revocation._httpx import BlockingHTTPXTransport, HTTPXTransport
 
 __all__ = ["Course", "Launch", "Pause", "Send", "Tasks", "Threads", "Wait", "Work"]
 
@@ -72,7 +72,7 @@ class Threads:
         transport: What fetches.
     """
 
-    def __init__(self, transport: HTTPTransport) -> None:
+    def __init__(self, transport: HTTPTransport | BlockingHTTPXTransport) -> None:
         self._transport = transport
 
     def drive(self, course: Course[_T]) -> _T:

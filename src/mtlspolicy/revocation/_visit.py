@@ -67,8 +67,8 @@ def unavailable(code: str, detail: str, source: str = "") -> RevocationAnswer:
 
 
 def answers(answer: RevocationAnswer) -> bool:
-    """Return whether *answer* is one, whatever it says."""
-    return answer.status is not RevocationStatus.UNAVAILABLE
+    """Return whether *answer* is one, whatever it says, a delegate's claim included."""
+    return answer.told is not RevocationStatus.UNAVAILABLE
 
 
 def cannot_be_asked(error: MTLSPolicyError) -> RevocationAnswer:
@@ -132,7 +132,7 @@ def _asked(inquiry: Inquiry, until: float) -> Course[tuple[RevocationAnswer, byt
         else:
             answer = (yield Work(functools.partial(inquiry.read, body))) if inquiry.takes_long else inquiry.read(body)
             if inquiry.accepted(answer):
-                return answer, body, "answer" if answer.status is RevocationStatus.UNKNOWN else None
+                return answer, body, "answer" if answer.told is RevocationStatus.UNKNOWN else None
             again = answer.code in _PASSING
             blame = "responder" if again else "certificate"
         if len(ways) > 1 and answer.code not in _UNREACHED:

@@ -51,6 +51,7 @@ def read_index(data: bytes, name: str) -> Index:
     Raises:
         ConfigurationError: Another format, a key that is unknown or there twice, a name of a tenant that is none, two
             that differ by case or normal form alone, or a value of the wrong type.
+        Unreadable: YAML without PyYAML.
     """
     form = name.rpartition(".")[2]
     if len(data) > MOST_INDEX:

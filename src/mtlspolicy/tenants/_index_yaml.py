@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import Any, Final
 
 from mtlspolicy._text import quoted
-from mtlspolicy.errors import ConfigurationError
+from mtlspolicy.tenants._reader import Unreadable
 
 _DEEPEST: Final = 3
 """Index, table of tenants, list of files."""
@@ -22,15 +22,15 @@ def read_yaml(text: str) -> object:
     Every scalar is the text that is written: a tenant called ``no`` or ``123`` is neither false nor a number.
 
     Raises:
-        ConfigurationError: PyYAML is not installed.
+        Unreadable: PyYAML is not installed.
         ValueError: No YAML, no or a second document, an anchor, alias, tag or key of another kind, a key that is there
             twice, or more levels than an index has.
     """
     try:
         yaml: Any = import_module("yaml")
     except ImportError:
-        raise ConfigurationError(
-            "a YAML index needs PyYAML: pip install 'mtlspolicy[yaml]', or write index.toml or index.json"
+        raise Unreadable(
+            "cannot be read without PyYAML: pip install 'mtlspolicy[yaml]', or write index.toml or index.json"
         ) from None
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:

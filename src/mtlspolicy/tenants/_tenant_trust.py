@@ -6,8 +6,10 @@ Who the tenant is comes from the caller, never from a certificate, and a tenant'
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Mapping
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from mtlspolicy._chain import DEFAULT_LIMITS, Limits
@@ -110,6 +112,7 @@ class TenantTrust:
         if not isinstance(path, str | os.PathLike):
             raise ConfigurationError(f"from_directory({path!r}): give the path of a directory")
         origin = f"tenants in {quoted(os.fspath(path))}"
+        _require_directory(path)
         collection = Collection(FolderReader(path), anchors=anchors, max_stale=options.max_stale)
         return cls(Keeper(collection, options, origin=origin), origin)
 
@@ -250,3 +253,19 @@ class TenantTrust:
 
     def __reduce__(self) -> Any:
         raise TypeError("a TenantTrust holds a thread: build it in each process instead of pickling it")
+
+
+def _require_directory(path: str | os.PathLike[str]) -> None:
+    """Raise for what is plainly no directory; whatever else is wrong with it shows when it is opened."""
+    wanted = "the directory with index.json, index.toml or index.yml in it"
+    try:
+        mode = Path(path).stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        problem = f"there is no such directory; give {wanted}"
+    except (OSError, ValueError):
+        return
+    else:
+        if not stat.S_ISREG(mode):
+            return
+        problem = f"a file; give {wanted}: {quoted(str(Path(path).parent))}"
+    raise ConfigurationError(f"from_directory({quoted(os.fspath(path))}): {problem}", code="tenant.index")

@@ -5,7 +5,7 @@ It makes responses and sends nothing; what is wrong with one, and which rule ref
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final, NamedTuple, TypedDict
@@ -53,11 +53,15 @@ _SIGNERS: Final = (
     "issuer",
     "delegate",
     "delegate-without-nocheck",
+    "delegate-with-ocsp",
+    "delegate-with-crl",
     "delegate-without-purpose",
     "delegate-expired",
     "delegate-of-another",
     "stranger",
 )
+_ASKED_ABOUT: Final = frozenset({"delegate-without-nocheck", "delegate-with-ocsp", "delegate-with-crl"})
+"""Delegates that may themselves be revoked."""
 _CHOICES: Final[dict[str, tuple[str, ...]]] = {
     "status": ("known", *_SAID, *_ERRORS),
     "dates": tuple(_DATES),
@@ -87,11 +91,13 @@ class AnswerOptions(TransferOptions, total=False):
 
     ``status``: ``"known"`` (default: what the authority knows), ``"good"``, ``"revoked"``, ``"unknown"``; or an error
     without a signature: ``"malformed-request"``, ``"internal-error"``, ``"try-later"``, ``"signature-required"``,
-    ``"unauthorized"``. ``signer``: ``"issuer"`` (default), ``"delegate"``, ``"delegate-without-nocheck"``,
-    ``"delegate-without-purpose"``, ``"delegate-expired"``, ``"delegate-of-another"`` authority, ``"stranger"`` (a key
-    of nobody's in the issuer's name). ``dates``: ``"current"`` (default), ``"expired"``, ``"not-yet-valid"``, ``"old"``
-    (ten days, and still not expired), ``"no-next-update"``. ``about``: ``"asked"`` (default) or ``"another"``
-    certificate. ``nonce``: ``"repeated"`` where the request has one (default), ``"none"``, ``"another"``.
+    ``"unauthorized"``. ``signer``: ``"issuer"`` (default), ``"delegate"``, ``"delegate-without-nocheck"`` (nor any
+    place where its own status is published), ``"delegate-with-ocsp"`` and ``"delegate-with-crl"`` (without nocheck;
+    they name this responder and this list), ``"delegate-without-purpose"``, ``"delegate-expired"``,
+    ``"delegate-of-another"`` authority, ``"stranger"`` (a key of nobody's in the issuer's name). ``dates``:
+    ``"current"`` (default), ``"expired"``, ``"not-yet-valid"``, ``"old"`` (ten days, and still not expired),
+    ``"no-next-update"``. ``about``: ``"asked"`` (default) or ``"another"`` certificate. ``nonce``: ``"repeated"`` where
+    the request has one (default), ``"none"``, ``"another"``.
     """
 
     status: str
@@ -132,10 +138,16 @@ class _Signer(NamedTuple):
 
 
 class OCSPAnswers:
-    """Responses for the certificates of one authority. What signs them is made when first needed, and then kept."""
+    """Responses for the certificates of one authority. What signs them is made when first needed, and then kept.
 
-    def __init__(self, authority: CertificateAuthority) -> None:
+    Args:
+        authority: Who issued them.
+        pointers: Returns the URLs of the responder and of the revocation list, for delegates that name one.
+    """
+
+    def __init__(self, authority: CertificateAuthority, pointers: Callable[[], tuple[str, str]]) -> None:
         self._authority = authority
+        self._pointers = pointers
         self._delegates: dict[str, IssuedCertificate] = {}
         self._stranger = generate_key("ec-p256")
 
@@ -148,7 +160,7 @@ class OCSPAnswers:
         if not signer.startswith("delegate") or signer not in _SIGNERS:
             raise ConfigurationError(f"{signer!r} is no delegate: say one of {', '.join(_SIGNERS[1:-1])}")
         if signer not in self._delegates:
-            self._delegates[signer] = _issue_delegate(self._authority, signer)
+            self._delegates[signer] = _issue_delegate(self._authority, signer, self._pointers)
         return self._delegates[signer]
 
     def response(self, request: bytes, scripts: Mapping[int | None, Script]) -> tuple[bytes, Script]:
@@ -238,16 +250,26 @@ def _namesake(authority: CertificateAuthority, key: PrivateKey) -> x509.Certific
     return x509.load_der_x509_certificate(der)
 
 
-def _issue_delegate(authority: CertificateAuthority, name: str) -> IssuedCertificate:
+def _issue_delegate(
+    authority: CertificateAuthority, name: str, pointers: Callable[[], tuple[str, str]]
+) -> IssuedCertificate:
     purpose = (
         ExtendedKeyUsageOID.CLIENT_AUTH if name == "delegate-without-purpose" else ExtendedKeyUsageOID.OCSP_SIGNING
     )
-    extensions = () if name == "delegate-without-nocheck" else (x509.OCSPNoCheck(),)
+    extensions = () if name in _ASKED_ABOUT else (x509.OCSPNoCheck(),)
+    ocsp_url = pointers()[0] if name == "delegate-with-ocsp" else None
+    crl_url = pointers()[1] if name == "delegate-with-crl" else None
     issuer = type(authority)("another authority") if name == "delegate-of-another" else authority
     first, last = (-2 * _HOUR, -_HOUR) if name == "delegate-expired" else (-_HOUR, 24 * _HOUR)
     now = datetime.now(UTC)
     return issuer.issue_client(
-        "OCSP responder", eku=(purpose,), extensions=extensions, not_before=now + first, not_after=now + last
+        "OCSP responder",
+        eku=(purpose,),
+        extensions=extensions,
+        not_before=now + first,
+        not_after=now + last,
+        ocsp_url=ocsp_url,
+        crl_url=crl_url,
     )
 
 

@@ -55,7 +55,7 @@ class OCSPResponder:
 
     def __init__(self, authority: CertificateAuthority) -> None:
         self._authority = authority
-        self._answers = OCSPAnswers(authority)
+        self._answers = OCSPAnswers(authority, lambda: (self.url, self.crl_url))
         self._scripts: dict[int | None, Script] = {}
         self._crl_script = Script()
         self._lock = threading.Lock()
