@@ -108,7 +108,7 @@ def test_no_usable_answer_is_status_1(
     (told,) = row["ocsp"]
     answer = code.partition(".")[2] if code in {"ocsp.revoked", "ocsp.unknown"} else "none"
     assert (status, told["answer"], told["code"]) == (1, answer, code)
-    assert ("signed by" in told) is (answer != "none")
+    assert ("signed by" in told) is (answer != "none" or code == "ocsp.delegate-revocation")
     assert "detail" in told or answer != "none"
 
 
@@ -196,7 +196,13 @@ def test_a_chain_that_is_not_valid(call: Call, tmp_path: Path, responder: OCSPRe
         (["--allow-private"], "say --ocsp as well"),
         (["--ocsp", "--at", "2026-01-01T00:00:00Z"], "leave --at out"),
         (["--ocsp", "ftp://ocsp.example.com/"], "give an http or https URL"),
-        (["--ocsp", "ca.pem"], "give an http or https URL"),
+        (["--ocsp", "ca.pem"], "--ocsp 'ca.pem' is no URL: give the responder's, such as http://ocsp.example.com/"),
+        (["--ocsp", "ca.pem"], "a revocation list goes to --crl FILE"),
+        (["--ocsp", "--crl"], "say one of them"),
+        (["--crl", "crl.pem", "--allow-private"], "say --ocsp as well, or --crl URL"),
+        (["--crl", "http://h/", "--at", "2026-01-01T00:00:00Z"], "--crl fetches lists of now"),
+        (["--crl", "--at", "2026-01-01T00:00:00Z"], "--crl fetches lists of now"),
+        (["--crl", "none.pem"], "'none.pem' cannot be read"),
     ],
 )
 def test_wrong_usage_is_status_2(

@@ -149,7 +149,6 @@ def test_nothing_hostile_leaves(call: Call, authority: CertificateAuthority, tmp
         ("expired", "expired at"),
         ("not-yet-valid", "is valid from"),
         ("rsa-1024", "RSA key of 1024 bits"),
-        ("no-san", "no subjectAltName"),
         ("no-eku", "no extKeyUsage"),
         ("c1-control-in-cn", r"client\x9b31m' holds control or format characters"),
         ("two-common-names", "2 common names"),
@@ -180,6 +179,22 @@ def test_the_wrong_role(call: Call, authority: CertificateAuthority, tmp_path: P
     assert any("lacks serverAuth" in text for text in client["warnings"])
     other = one(call, authority.issue_client("a", dns=["a.test"], eku=[ExtendedKeyUsageOID.CODE_SIGNING]), tmp_path)
     assert other["warnings"] == ["extKeyUsage allows neither clients nor servers, only codeSigning"]
+
+
+def test_a_client_needs_no_host_name(call: Call, authority: CertificateAuthority, tmp_path: Path) -> None:
+    """Without a subjectAltName a certificate is no server's; of one for clients alone nothing is said."""
+    said = "no subjectAltName"
+    client = broken("no-san", authority)
+    assert not any(said in text for text in one(call, client, tmp_path)["warnings"])
+    assert any(said in text for text in one(call, client, tmp_path, "--as", "server")["warnings"])
+    unsaid = authority.issue_client("frodo", eku=[])
+    assert any(said in text for text in one(call, unsaid, tmp_path)["warnings"])
+
+
+def test_another_file_than_a_certificate(call: Call, pki: Path) -> None:
+    """A revocation list is no certificate, and the command for it is named; a key has none."""
+    assert "mtlspolicy explain CHAIN --trust FILE --crl FILE" in call("inspect", pki / "crl.pem").err
+    assert call("inspect", pki / "issuing.key").err.rstrip().endswith("only: PRIVATE KEY")
 
 
 def test_a_ca_in_a_role(call: Call, tmp_path: Path) -> None:

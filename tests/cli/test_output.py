@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from mtlspolicy.cli._output import fold, shell, table
+import sys
+from pathlib import Path
+
+import pytest
+
+from mtlspolicy.cli._output import fold, program, shell, table
 
 LONG = "detail " * 20
 
@@ -45,3 +50,18 @@ def test_commands_are_quoted_and_printable() -> None:
     """A word that a shell would read otherwise is quoted, and none can control a terminal."""
     assert shell("a", "it's b", "$(c)") == "a 'it'\"'\"'s b' '$(c)'"
     assert shell("\x1b[31m") == "'\\x1b[31m'"
+
+
+@pytest.mark.parametrize(
+    ("called", "said"),
+    [
+        ("/site/mtlspolicy/__main__.py", " -m mtlspolicy"),
+        ("/venv/bin/mtlspolicy", "mtlspolicy"),
+        ("/site/pytest/__main__.py", "mtlspolicy"),
+        ("", "mtlspolicy"),
+    ],
+)
+def test_commands_to_copy_are_called_as_this_one(monkeypatch: pytest.MonkeyPatch, called: str, said: str) -> None:
+    """Where the program is not on the search path it was called as a module, and so is the next command."""
+    monkeypatch.setattr(sys, "argv", [called])
+    assert program() == (f"{Path(sys.executable).name}{said}" if said.startswith(" ") else said)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import shlex
+import textwrap
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from mtlspolicy import Resolver, policies, revocation, tls
 from mtlspolicy.cli._ca_files import load_issuing
 
 from .conftest import Answer, Call  # noqa: TID252 - tests are no package that could be named
@@ -103,3 +107,18 @@ def test_a_list_without_a_number_is_carried_on(call: Call, pki: Path) -> None:
     made = x509.load_pem_x509_crl((pki / "crl.pem").read_bytes())
     assert [one.serial_number for one in made] == [5, 7]
     assert made.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number == 1
+
+
+def test_what_to_do_next(call: Call, pki: Path) -> None:
+    """What a server needs to refuse who is on the list is printed, and a command that shows it; it works."""
+    assert call("pki", "client", pki, "frodo").status == 0
+    out = call("pki", "revoke", pki, pki / "frodo.pem").out
+    program = textwrap.dedent("".join(line + "\n" for line in out.splitlines() if line.startswith("  ")))
+    start, end = program.index("policy = "), program.index("mtlspolicy explain")
+    found: dict[str, Any] = {"policies": policies, "revocation": revocation, "tls": tls, "Resolver": Resolver}
+    exec(program[start:end], found)  # noqa: S102 - what is printed is to be copied into a program
+    assert found["options"].resolver is not None
+    line = next(line for line in out.splitlines() if "mtlspolicy explain" in line)
+    answer = call(*shlex.split(line)[1:])
+    assert (answer.status, "crl.revoked" in answer.out) == (1, True)
+    assert "mtlspolicy explain" not in call("pki", "revoke", pki, "0x51").out

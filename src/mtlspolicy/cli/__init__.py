@@ -1,4 +1,4 @@
-"""The command line: ``demo``, ``serve``, ``pki``, ``inspect`` and ``explain``. A thin layer over the library.
+"""The commands ``demo``, ``serve``, ``pki``, ``inspect``, ``explain`` and ``probe``. A thin layer over the library.
 
 It prints, reads flags and turns errors into exit statuses; whom to admit is decided by the library alone.
 """

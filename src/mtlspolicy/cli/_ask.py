@@ -30,7 +30,8 @@ SECONDS: Final = 10.0
 """For one responder, from the look-up of its name to the last byte."""
 _EVERYWHERE: Final = ("0.0.0.0/0", "::/0")
 _PORTS: Final = frozenset({80, 443})
-_PRIVATE: Final = frozenset({"fetch.address", "fetch.host"})
+PRIVATE: Final = frozenset({"fetch.address", "fetch.host"})
+"""Refusals that --allow-private may take back."""
 
 
 class Asked(NamedTuple):
@@ -85,8 +86,7 @@ def _ask_one(question: OCSPQuestion, *, allow_private: bool) -> Asked:
         return Asked(question, _none("ocsp.no-responder", str(error)))
     last = Asked(question, _none("ocsp.no-responder", "the certificate names no OCSP responder; say --ocsp URL"))
     for url in urls:
-        extra = (_port(url),) if named or allow_private else ()
-        destinations = Destinations(ports=_PORTS.union(extra), addresses=_EVERYWHERE if allow_private else ())
+        destinations = destinations_for(url, named=named is not None, allow_private=allow_private)
         last = _ask_at(question, url, request, HTTPTransport(destinations=destinations))
         if last.answer.status is not RevocationStatus.UNAVAILABLE:
             break
@@ -98,7 +98,7 @@ def _ask_at(question: OCSPQuestion, url: str, request: bytes, transport: HTTPTra
     try:
         body = transport.fetch(exchange, until=time.monotonic() + SECONDS)
     except FetchFailed as error:
-        remedy = "; where this responder is meant, say --allow-private" if error.code in _PRIVATE else ""
+        remedy = "; where this responder is meant, say --allow-private" if error.code in PRIVATE else ""
         return Asked(question, _none(error.code, f"{error}{remedy}", url))
     at = now()
     answer = read_ocsp(body, question, at=at, digest="sha1", source=url)
@@ -113,6 +113,18 @@ def _signer(body: bytes, question: OCSPQuestion, at: datetime) -> str:
 
 def _none(code: str, detail: str, url: str = "") -> RevocationAnswer:
     return RevocationAnswer(RevocationStatus.UNAVAILABLE, code, detail, url)
+
+
+def destinations_for(url: str, *, named: bool, allow_private: bool) -> Destinations:
+    """Return where a request to *url* may go: its port where somebody *named* it here, and addresses that are public.
+
+    Args:
+        url: From the command line or from a certificate.
+        named: Whether it is from the command line.
+        allow_private: Whether any address and port will do.
+    """
+    extra = (_port(url),) if named or allow_private else ()
+    return Destinations(ports=_PORTS.union(extra), addresses=_EVERYWHERE if allow_private else ())
 
 
 def _port(url: str) -> int:

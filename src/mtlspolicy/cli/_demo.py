@@ -14,7 +14,7 @@ from typing import Final
 
 from mtlspolicy.cli._demo_clients import Visit, client_context, visit
 from mtlspolicy.cli._demo_pki import ALLOWED, DemoPKI, Desk, Identity, verifier_for
-from mtlspolicy.cli._output import fold, paint, say, table
+from mtlspolicy.cli._output import fold, paint, program, say, table
 from mtlspolicy.cli._refusals import Refusal, Refusals
 from mtlspolicy.cli._server import HOST, listen, port_of
 from mtlspolicy.tls import server_context
@@ -95,7 +95,7 @@ def run(_arguments: argparse.Namespace) -> int:
         return 1
     say(
         paint(f"all {len(results)} outcomes are as expected", "green")
-        + "; next: mtlspolicy serve, and mtlspolicy pki new"
+        + f"; next: {program()} serve, and {program()} pki new"
     )
     return 0
 

@@ -7,15 +7,22 @@ authenticates nobody.
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterable, Mapping
+from datetime import datetime
 from typing import Final
 
 from mtlspolicy._chain import Possession, PresentedChain
 from mtlspolicy._decision import Decision
+from mtlspolicy._evidence import Need
+from mtlspolicy._peer import now
 from mtlspolicy._policy import Policy
 from mtlspolicy._profile import PathProfile
+from mtlspolicy._text import quoted
 from mtlspolicy._trust import TrustStore
 from mtlspolicy._verifier import Verifier
 from mtlspolicy.cli._ask import Asked, ask, facts_of
+from mtlspolicy.cli._ask_crl import Lists, Told, is_url
+from mtlspolicy.cli._ask_crl import facts_of as facts_of_lists
 from mtlspolicy.cli._input import parse_time, read_bytes, read_certificates
 from mtlspolicy.cli._output import fields, paint, say, say_json, wrapped
 from mtlspolicy.cli._remedies import remedy_for
@@ -26,6 +33,11 @@ _PROFILES: Final = {
     "private-pki": PathProfile.PRIVATE_PKI,
     "webpki": PathProfile.WEBPKI,
     "direct": PathProfile.DIRECT,
+}
+_NOBODY: Final = {
+    "ocsp": "ocsp: nobody was asked: the path is not valid, or nothing in it can be asked about",
+    "list": "list: none: the path is not valid, or nothing in it names one",
+    "crl": "crl: nothing was looked for: the path is not valid",
 }
 _ANYONE: Final = "no --allow-..., --pin or --issuer was given, so any client of this trust is asked for"
 
@@ -39,23 +51,41 @@ def run(arguments: argparse.Namespace) -> int:
     at = None if arguments.at is None else parse_time(arguments.at)
     policy = _policy(arguments)
     note = _ANYONE if policy is None and arguments.server is None else None
+    _require_sense(arguments)
     chain = read_bytes(arguments.chain)
-    if arguments.ocsp is None:
-        if arguments.allow_private:
-            raise ConfigurationError("--allow-private is about responders: say --ocsp as well")
-        decision, asked = _verifier(arguments, policy).decide(chain, at=at), None
-    else:
-        if at is not None:
-            raise ConfigurationError("--ocsp asks responders now: leave --at out")
+    told: dict[str, list[dict[str, str]]] = {}
+    if arguments.ocsp is not None:
         decision, asked = _decided_with_answers(arguments, policy, chain)
+        told["ocsp"] = [one.row() for one in asked]
+    elif arguments.crl is not None:
+        decision, found, lists = _decided_with_lists(arguments, policy, chain, at)
+        told |= {"list": lists, "crl": [one.row() for one in found]}
+    else:
+        decision = _verifier(arguments, policy).decide(chain, at=at)
     if arguments.json:
-        told = {} if asked is None else {"ocsp": [one.row() for one in asked]}
         say_json({**decision.as_dict(), **told})
     else:
         _print(decision, note=note)
-        if asked is not None:
-            _print_answers(asked)
+        _print_told(told)
     return 0 if decision else 1
+
+
+def _require_sense(arguments: argparse.Namespace) -> None:
+    """Raise for flags about revocation that do not go together, or name something else than they take."""
+    responder, crl = arguments.ocsp, arguments.crl
+    if responder is not None and crl is not None:
+        raise ConfigurationError("--ocsp and --crl: say one of them, and the other in a second call")
+    if responder and not is_url(responder):
+        raise ConfigurationError(
+            f"--ocsp {quoted(responder)} is no URL: give the responder's, such as http://ocsp.example.com/, or "
+            "nothing for the one that the certificate names; a revocation list goes to --crl FILE"
+        )
+    if arguments.allow_private and responder is None and (crl is None or (crl and not is_url(crl))):
+        raise ConfigurationError("--allow-private is about responders: say --ocsp as well, or --crl URL")
+    if arguments.at is not None and responder is not None:
+        raise ConfigurationError("--ocsp asks responders now: leave --at out")
+    if arguments.at is not None and crl is not None and (not crl or is_url(crl)):
+        raise ConfigurationError("--crl fetches lists of now: leave --at out, or give the list of that time as a file")
 
 
 def _verifier(arguments: argparse.Namespace, policy: Policy | None) -> Verifier:
@@ -73,15 +103,34 @@ def _decided_with_answers(
     # the responder that somebody names is that of the peer's issuer, and knows nothing of the CAs above
     clause = NotRevoked("ocsp", responder=url, scope="path" if url is None else "end-entity")
     asking = _verifier(arguments, clause if arguments.server is not None else Anyone() & clause)
+    asked = ask(_needs(asking, chain, None), allow_private=arguments.allow_private)
+    return _deciding(arguments, policy, clause).decide(chain, facts=facts_of(asked)), asked
+
+
+def _decided_with_lists(
+    arguments: argparse.Namespace, policy: Policy | None, chain: bytes, at: datetime | None
+) -> tuple[Decision, tuple[Told, ...], list[dict[str, str]]]:
+    """Look for the path's certificates in the lists, decide with what they say, and tell what each is."""
+    clause = NotRevoked("crl", scope="end-entity" if arguments.crl else "path")
+    asking = _verifier(arguments, clause if arguments.server is not None else Anyone() & clause)
+    lists = Lists(arguments.crl, allow_private=arguments.allow_private)
+    moment = now() if at is None else at
+    told = lists.told(_needs(asking, chain, at), moment)
+    decision = _deciding(arguments, policy, clause).decide(chain, facts=facts_of_lists(told, moment), at=at)
+    return decision, told, list(lists.rows(moment))
+
+
+def _needs(asking: Verifier, chain: bytes, at: datetime | None) -> Iterable[Need]:
     try:
         presented = PresentedChain.parse(chain, possession=Possession.NONE, limits=asking.limits)
-        needs = asking.judgement(presented).outcome().needs
+        return asking.judgement(presented, at=at).outcome().needs
     except MalformedEvidence:
-        needs = ()  # the decision says what is wrong with it
-    asked = ask(needs, allow_private=arguments.allow_private)
+        return ()  # the decision says what is wrong with it
+
+
+def _deciding(arguments: argparse.Namespace, policy: Policy | None, clause: Policy) -> Verifier:
     base = policy if policy is not None or arguments.server is not None else Anyone()
-    verifier = _verifier(arguments, clause if base is None else base & clause)
-    return verifier.decide(chain, facts=facts_of(asked)), asked
+    return _verifier(arguments, clause if base is None else base & clause)
 
 
 def _trust(arguments: argparse.Namespace) -> TrustStore:
@@ -141,15 +190,20 @@ def _print(decision: Decision, *, note: str | None) -> None:
         say(wrapped(remedy, first="remedy: ", rest="        "))
 
 
-def _print_answers(asked: tuple[Asked, ...]) -> None:
-    say()
-    if not asked:
-        say("ocsp: nobody was asked: the path is not valid, or nothing in it can be asked about")
-    for one in asked:
-        row = one.row()
-        say(f"ocsp: {row.pop('certificate')}")
-        detail = row.pop("detail", "")
-        for line in fields(row, indent="  "):
+def _print_told(told: Mapping[str, Iterable[dict[str, str]]]) -> None:
+    for area, rows in told.items():
+        say()
+        if not rows:
+            say(_NOBODY[area])
+        _print_rows(area, rows)
+
+
+def _print_rows(area: str, rows: Iterable[dict[str, str]]) -> None:
+    for row in rows:
+        left = dict(row)
+        say(f"{area}: {left.pop('list' if area == 'list' else 'certificate')}")
+        detail = left.pop("detail", "")
+        for line in fields(left, indent="  "):
             say(line)
         if detail:
             say(wrapped(detail, first="  ", rest="  "))

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Final
 
 from mtlspolicy._version import __version__
+from mtlspolicy.cli._probe_flags import add_probe_flags
 
 _DESCRIPTION: Final = (
     "Mutual TLS with a policy: who may connect, enforced in the handshake, with a reason for each answer."
@@ -29,6 +30,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_pki(commands)
     _add_inspect(commands)
     _add_explain(commands)
+    _add_probe(commands)
     return parser
 
 
@@ -130,6 +132,17 @@ def _add_explain(commands: _AddParser) -> None:
     _add_json(parser)
 
 
+def _add_probe(commands: _AddParser) -> None:
+    add_probe_flags(
+        _command(
+            commands,
+            "probe",
+            module="_probe",
+            text="test a server as partners do before they connect: its chain, its TLS, and whom it lets in",
+        )
+    )
+
+
 def _add_ocsp(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("revocation (nobody is asked unless it is said here)")
     group.add_argument(
@@ -141,9 +154,17 @@ def _add_ocsp(parser: argparse.ArgumentParser) -> None:
         "certificate of the path the responder that it names",
     )
     group.add_argument(
+        "--crl",
+        nargs="?",
+        const="",
+        metavar="FILE|URL",
+        help="require that it is not revoked: look for the peer's certificate on this revocation list, and say what it "
+        "says; without FILE or URL, for each certificate of the path on the lists that it names",
+    )
+    group.add_argument(
         "--allow-private",
         action="store_true",
-        help="let responders have private addresses, such as 127.0.0.1, and any port",
+        help="let responders and servers of lists have private addresses, such as 127.0.0.1, and any port",
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from mtlspolicy._certificate import ParsedCertificate
@@ -16,6 +17,15 @@ LARGEST: Final = 16 * 1024 * 1024
 """Bytes; a bundle of all public CAs has a fiftieth of it."""
 _CERTIFICATE_LABELS: Final = frozenset({"CERTIFICATE", "X509 CERTIFICATE"})
 
+_REMEDIES: Final = MappingProxyType(
+    {
+        "X509 CRL": "a revocation list is shown by: mtlspolicy explain CHAIN --trust FILE --crl FILE",
+        "CERTIFICATE REQUEST": "a signing request is shown by: mtlspolicy pki csr DIR FILE",
+        "NEW CERTIFICATE REQUEST": "a signing request is shown by: mtlspolicy pki csr DIR FILE",
+    }
+)
+"""By the label of the first PEM block in place of a certificate."""
+
 
 class Found(NamedTuple):
     """The certificates of a file, in its order, and the labels of other PEM blocks in it."""
@@ -24,26 +34,31 @@ class Found(NamedTuple):
     others: tuple[str, ...]
 
 
-def read_bytes(source: str) -> bytes:
+def read_bytes(source: str, *, wanted: str = "a certificate or a chain", largest: int = LARGEST) -> bytes:
     """Return the content of the file *source*, or of standard input for ``-``.
 
+    Args:
+        source: Name of a file, or ``-``.
+        wanted: What should be in it, for messages.
+        largest: Bytes.
+
     Raises:
-        ConfigurationError: It cannot be read, is empty or larger than `LARGEST`.
+        ConfigurationError: It cannot be read, is empty or larger than *largest*.
     """
     name = source_name(source)
     try:
         if source == "-":
-            data = sys.stdin.buffer.read(LARGEST + 1)
+            data = sys.stdin.buffer.read(largest + 1)
         else:
             with Path(source).open("rb") as stream:
-                data = stream.read(LARGEST + 1)
+                data = stream.read(largest + 1)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise ConfigurationError(f"{name} cannot be read: {reason}", code="config.file") from None
     if not data.strip():
-        raise ConfigurationError(f"{name} is empty: give a certificate or a chain, PEM or DER", code="config.file")
-    if len(data) > LARGEST:
-        raise ConfigurationError(f"{name} has more than {LARGEST} bytes: no certificates are so large")
+        raise ConfigurationError(f"{name} is empty: give {wanted}, PEM or DER", code="config.file")
+    if len(data) > largest:
+        raise ConfigurationError(f"{name} has more than {largest} bytes, too many for {wanted}")
     return data
 
 
@@ -72,7 +87,8 @@ def read_certificates(source: str) -> Found:
     ders = [block.der for block in blocks if block.label in _CERTIFICATE_LABELS]
     others = tuple(block.label for block in blocks if block.label not in _CERTIFICATE_LABELS)
     if not ders:
-        raise ConfigurationError(f"{name} holds no certificate, only: {', '.join(others)}", code="config.file")
+        remedy = f"; {_REMEDIES[others[0]]}" if others[0] in _REMEDIES else ""
+        raise ConfigurationError(f"{name} holds no certificate, only: {', '.join(others)}{remedy}", code="config.file")
     return Found(tuple(_certificate(der, name, number) for number, der in enumerate(ders, 1)), others)
 
 

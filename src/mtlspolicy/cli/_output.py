@@ -9,6 +9,7 @@ import shlex
 import sys
 import textwrap
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Final, TextIO
 
 from mtlspolicy._text import escape
@@ -35,6 +36,17 @@ def _write(stream: TextIO, text: str) -> None:
     encoding = stream.encoding or "utf-8"
     stream.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
     stream.flush()
+
+
+def program() -> str:
+    """Return how this program was called, for lines that are to be called next: by name, or as a module of Python."""
+    as_module = Path(sys.argv[0]).parts[-2:] == ("mtlspolicy", "__main__.py")
+    return f"{Path(sys.executable).name} -m mtlspolicy" if as_module else "mtlspolicy"
+
+
+def say_command(*words: object) -> None:
+    """Print a command of ours that can be copied, such as ``mtlspolicy pki new DIR``."""
+    say(f"  {program()} {shell(*words)}")
 
 
 def say_json(value: object) -> None:

@@ -36,7 +36,7 @@ from mtlspolicy.cli._ca_files import (
     write_new,
 )
 from mtlspolicy.cli._crl import CRL_DAYS, sign_crl
-from mtlspolicy.cli._output import say, shell
+from mtlspolicy.cli._output import say, say_command, shell
 from mtlspolicy.testing._keys import generate_key
 from mtlspolicy.testing._template import build_validity, sort_server_names
 
@@ -92,8 +92,8 @@ def _new(directory: Path, arguments: argparse.Namespace) -> None:
         directory, {TRUST: "what the other side trusts", ISSUING: "for IssuerPin", CRL: "revocation list, empty"}
     )
     say("next:")
-    say("  " + shell("mtlspolicy", "pki", "server", directory, "localhost", "127.0.0.1"))
-    say("  " + shell("mtlspolicy", "pki", "client", directory, "frodo"))
+    say_command("pki", "server", directory, "localhost", "127.0.0.1")
+    say_command("pki", "client", directory, "frodo")
 
 
 def _say_files(directory: Path, files: dict[str, str]) -> None:
@@ -154,7 +154,7 @@ def _next_for_server(directory: Path, chain: Path) -> None:
     snippet = _SERVER.format(trust=str(directory / TRUST), chain=str(chain), key=str(chain.with_suffix(".key")))
     say("\n".join(escape(line) for line in snippet.splitlines()))
     say("next:")
-    say("  " + shell("mtlspolicy", "pki", "client", directory, "frodo"))
+    say_command("pki", "client", directory, "frodo")
 
 
 def _next_for_client(directory: Path, chain: Path, common_name: str) -> None:
@@ -166,5 +166,5 @@ def _next_for_client(directory: Path, chain: Path, common_name: str) -> None:
             "curl", "--cacert", trust, "--cert", chain, "--key", chain.with_suffix(".key"), "https://localhost:8443/"
         )
     )
-    say("  " + shell("mtlspolicy", "explain", chain, "--trust", trust, "--allow-cn", common_name))
+    say_command("explain", chain, "--trust", trust, "--allow-cn", common_name)
     say(f"to admit it: policies.CommonName({quoted(common_name)})")

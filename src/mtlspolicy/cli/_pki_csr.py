@@ -21,7 +21,7 @@ from mtlspolicy._text import escape, quoted
 from mtlspolicy.cli._ca import Wanted, alternative_names, issue, pem_of, require_plain
 from mtlspolicy.cli._ca_files import load_issuing, write_new
 from mtlspolicy.cli._input import read_bytes, source_name
-from mtlspolicy.cli._output import say, shell
+from mtlspolicy.cli._output import say, say_command
 from mtlspolicy.cli._pki import stem_of, validity
 from mtlspolicy.errors import ConfigurationError
 
@@ -132,7 +132,7 @@ def _propose(arguments: argparse.Namespace, asked: Asked) -> None:
     flags = [f"--{flag}={text}" for flag, texts in asked.names.items() for text in texts]
     role = arguments.role or ("server" if "dns" in asked.names and "uri" not in asked.names else "client")
     say("nothing is signed yet: say what it is for, and repeat the names that its sender has confirmed to you, such as")
-    say("  " + shell("mtlspolicy", "pki", "csr", arguments.directory, arguments.file, "--as", role, *flags))
+    say_command("pki", "csr", arguments.directory, arguments.file, "--as", role, *flags)
 
 
 def _require_asked(asked: Asked, confirmed: dict[str, tuple[str, ...]]) -> None:

@@ -63,8 +63,18 @@ def _names(certificate: ParsedCertificate, role: str | None) -> Iterator[str]:
         yield f"names that cannot be read, of these kinds: {', '.join(sorted(names.unreadable))}; they match nothing"
     if len(names.common_names) > 1:
         yield f"{len(names.common_names)} common names: a policy that needs exactly one does not match"
-    if role != "client" and not names.has_san and certificate.version == 3 and not _is_ca(certificate):
+    may_serve = role == "server" or (role is None and _may_serve(certificate))
+    if may_serve and not names.has_san and certificate.version == 3 and not _is_ca(certificate):
         yield "no subjectAltName: clients take a server's name from nowhere else (RFC 9525, section 4.1)"
+
+
+def _may_serve(certificate: ParsedCertificate) -> bool:
+    """Return whether its purposes allow a server; one that states none, or cannot be read, might be anything."""
+    try:
+        allowed = purposes(certificate)
+    except MalformedEvidence:
+        return True
+    return allowed is None or not {"serverAuth", "anyExtendedKeyUsage"}.isdisjoint(allowed)
 
 
 def _strength(certificate: ParsedCertificate) -> Iterator[str]:
