@@ -106,7 +106,15 @@ def command_help() -> str:
     return "\n".join(parts)
 
 
-PAGES: Final = {"codes.md": all_codes, "command-line.md": command_help}
+def support_table() -> str:
+    """Return the tables of servers and clients, as ``support.py`` has noted them."""
+    import support  # a script beside this one, which needs nothing of the package
+
+    text: str = support.table(support.read())
+    return text
+
+
+PAGES: Final = {"codes.md": all_codes, "command-line.md": command_help, "support.md": support_table}
 
 
 def section(page: Path) -> str:

@@ -22,7 +22,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 CI_RUN = ROOT / ".ci" / "run"
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 PYTHONS = [c.rpartition(" ")[2] for c in PROJECT["classifiers"] if re.search(r":: 3\.\d+$", c)]
-IMPORTED_AS = {"pyopenssl": "OpenSSL", "typing-extensions": "typing_extensions"}
+IMPORTED_AS = {"grpcio": "grpc", "pyopenssl": "OpenSSL", "typing-extensions": "typing_extensions"}
 DEMO, TESTS = ("-m mtlspolicy demo", "-m nox")
 
 

@@ -22,8 +22,9 @@ from mtlspolicy.revocation import _crl_course as crl_course
 from mtlspolicy.revocation import crl_question, read_crl
 from mtlspolicy.revocation._destinations import FetchFailed
 from mtlspolicy.revocation._http import Exchange, HTTPTransport
-from mtlspolicy.revocation._ocsp_layout import Unusable, layout_of
+from mtlspolicy.revocation._ocsp_layout import layout_of
 from mtlspolicy.revocation._ocsp_signer import require_signature
+from mtlspolicy.revocation._unusable import Unusable
 from mtlspolicy.testing import CertificateAuthority
 from mtlspolicy.tls import _cpython
 from mtlspolicy.tls._enforcement import enforcement_of

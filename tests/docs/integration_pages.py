@@ -11,6 +11,8 @@ from urllib.parse import quote
 from mtlspolicy.integrations._immediate import ACCEPTED, Accepted
 from mtlspolicy.testing import CertificateAuthority
 
+from .answering_pages import ANSWERING_SETUPS  # noqa: TID252 - tests are no package that could be named
+
 if TYPE_CHECKING:
     from tests.docs.conftest import Lab
 
@@ -44,4 +46,5 @@ def _status(app: Any, scope: dict[str, Any]) -> int:
 
 INTEGRATION_SETUPS: Final[dict[str, Callable[[Lab], Iterator[None]]]] = {
     "docs/howto/behind-a-proxy.md": _behind_a_proxy,
+    **ANSWERING_SETUPS,
 }

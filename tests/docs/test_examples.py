@@ -26,10 +26,15 @@ from mtlspolicy.testing._issued import pem_of
 from mtlspolicy.testing._request import leaf_request, sign_request
 
 from .answer_pages import ANSWER_SETUPS  # noqa: TID252 - tests are no package that could be named
+from .client_pages import CLIENT_SETUPS  # noqa: TID252 - the same
+from .framework_pages import FRAMEWORK_SETUPS  # noqa: TID252 - the same
+from .grpc_pages import GRPC_SETUPS  # noqa: TID252 - the same
 from .integration_pages import INTEGRATION_SETUPS  # noqa: TID252 - the same
+from .loop_pages import LOOP_SETUPS  # noqa: TID252 - the same
 from .oauth_pages import OAUTH_SETUPS  # noqa: TID252 - the same
 from .proxy_pages import PROXY_SETUPS  # noqa: TID252 - the same
 from .responder_pages import RESPONDER_SETUPS  # noqa: TID252 - the same
+from .wsgi_pages import WSGI_SETUPS  # noqa: TID252 - the same
 
 if TYPE_CHECKING:
     from tests.docs.conftest import Lab
@@ -93,16 +98,6 @@ def _webhooks(lab: Lab) -> Steps:
     assert lab.get(None, public, **post)[0] == 403
     assert _refused(lab, staging.issue_client("webhooks.processor.example"), public, **post)
     assert _refused(lab, issuing.issue_client("somebody.example"), public, **post)
-
-
-def _api(lab: Lab) -> Steps:
-    bank, clients = CertificateAuthority("Bank"), CertificateAuthority("Clients")
-    server = bank.issue_server("localhost")
-    _write("api-ca.pem", bank.pem)
-    clients.issue_client("transport").files(".", name="transport")
-    lab.namespace["pin"] = _pin(server)
-    with lab.simple_server(server, asks=clients):
-        yield
 
 
 def _services(lab: Lab) -> Steps:
@@ -271,7 +266,6 @@ SETUPS: Final[dict[str, Callable[[Lab], Steps]]] = {
     "docs/index.md": _front_page,
     "docs/tutorial/first-server.md": _tutorial,
     "docs/howto/webhooks.md": _webhooks,
-    "docs/howto/call-an-api.md": _api,
     "docs/howto/service-to-service.md": _services,
     "docs/howto/pin-and-rotate.md": _pins,
     "docs/howto/change-ca.md": _new_ca,
@@ -282,11 +276,16 @@ SETUPS: Final[dict[str, Callable[[Lab], Steps]]] = {
     "docs/howto/explain-refusal.md": _refusals,
     "docs/howto/coming-from-insecure.md": _insecure,
     "docs/howto/openssl-tutorials.md": _tutorial_certificates,
+    **FRAMEWORK_SETUPS,
     **INTEGRATION_SETUPS,
+    **LOOP_SETUPS,
     **OAUTH_SETUPS,
     **PROXY_SETUPS,
     **RESPONDER_SETUPS,
     **ANSWER_SETUPS,
+    **CLIENT_SETUPS,
+    **WSGI_SETUPS,
+    **GRPC_SETUPS,
 }
 
 

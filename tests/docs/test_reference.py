@@ -24,7 +24,14 @@ PUBLIC: Final = (
     "mtlspolicy.errors",
     "mtlspolicy.forwarded",
     "mtlspolicy.oauth",
-    *(f"mtlspolicy.integrations.{name}" for name in ("asgi", "gunicorn", "hypercorn", "uvicorn", "werkzeug", "wsgi")),
+    *(f"mtlspolicy.integrations.{name}" for name in ("aiohttp", "tornado", "websockets")),
+    *(f"mtlspolicy.integrations.{name}" for name in ("django", "fastapi", "testing")),
+    "mtlspolicy.integrations.requests",
+    "mtlspolicy.integrations.urllib3",
+    *(
+        f"mtlspolicy.integrations.{name}"
+        for name in ("asgi", "cheroot", "grpc", "gunicorn", "hypercorn", "uvicorn", "werkzeug", "wsgi", "wsgiref")
+    ),
     "mtlspolicy.policies",
     "mtlspolicy.revocation",
     "mtlspolicy.tenants",

@@ -11,6 +11,11 @@ import pytest
 ROOT: Final = Path(__file__).parents[2]
 EXAMPLES: Final = ROOT / "examples"
 RUN: Final = {
+    "aiohttp": ("tests/examples/test_aiohttp_example.py",),
+    "django": ("tests/examples/test_frameworks.py",),
+    "fastapi": ("tests/examples/test_frameworks.py",),
+    "flask": ("tests/examples/test_frameworks.py",),
+    "grpc": ("tests/examples/test_grpc_example.py",),
     "lorawan": ("tests/examples/test_lorawan.py", "tests/examples/test_eui.py", "tests/interop/test_lorawan.py"),
     "oauth": ("tests/interop/test_oauth.py",),
 }

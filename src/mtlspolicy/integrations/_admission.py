@@ -39,14 +39,16 @@ class Admission:
         peer: ``None``: the client presented no certificate, and none is required.
         presented: What it presented; ``None`` likewise.
         raised: The error that the application was given by `peer` or `require`, to be answered by the middleware.
+        absent: Status where no certificate came, as the middleware was told.
     """
 
-    __slots__ = ("peer", "presented", "raised")
+    __slots__ = ("absent", "peer", "presented", "raised")
 
     def __init__(self, peer: VerifiedPeer | None, presented: PresentedChain | None) -> None:
         self.peer: VerifiedPeer | None = peer
         self.presented: PresentedChain | None = presented
         self.raised: VerificationError | None = None
+        self.absent: int = 403
 
     def __deepcopy__(self, _: object) -> Self:
         """Return itself: middlewares copy scopes, and a verified peer has no copy."""
@@ -56,6 +58,17 @@ class Admission:
         """Return *error*, remembered as one that the middleware answers where the application lets it pass."""
         self.raised = error
         return error
+
+    def answers(self, error: Exception) -> VerificationError | None:
+        """Return *error* if the middleware answers it: this request was told so, or its own peer is refused by it.
+
+        Any other refusal is somebody else's: of a server that the application itself called, for example.
+        """
+        if not isinstance(error, VerificationError):
+            return None
+        context = error.decision.context  # `VerifiedPeer.require` writes the path that it judged
+        ours = self.peer is not None and context is not None and context._path is self.peer.path
+        return error if ours or error is self.raised else None
 
 
 def admission_of(request: object) -> Admission:

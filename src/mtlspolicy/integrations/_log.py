@@ -15,6 +15,7 @@ __all__ = ["log_refused"]
 
 LOGGER: Final = logging.getLogger("mtlspolicy.request")
 LIMITER: Final = Buckets()
+_ANONYMOUS: Final = "a connection without address (a Unix socket)"
 
 
 def log_refused(error: Refusal, address: str) -> None:
@@ -22,7 +23,7 @@ def log_refused(error: Refusal, address: str) -> None:
 
     Args:
         error: The refusal.
-        address: Of the socket, not of the client behind it.
+        address: Of the socket, not of the client behind it; ``None`` as text where it has none.
     """
     left_out = LIMITER.take(error.code, time.monotonic())
     if left_out is None:
@@ -30,6 +31,6 @@ def log_refused(error: Refusal, address: str) -> None:
     text = str(error) if str(error).startswith(error.code) else f"{error.code}: {error}"
     more = f" ({left_out} more refused with this code since the last line)" if left_out else ""
     LOGGER.warning(
-        "refused a request over %s: %s%s", address, text, more,
+        "refused a request over %s: %s%s", _ANONYMOUS if address in {"", "None"} else address, text, more,
         extra={"mtlspolicy_code": error.code, "mtlspolicy_address": address},
     )  # fmt: skip

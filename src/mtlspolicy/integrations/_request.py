@@ -64,7 +64,7 @@ _REMEDY: Final = (
     "serve with integrations.uvicorn or integrations.hypercorn, for ASGI under gunicorn with integrations.gunicorn."
     "UvicornWorker, with Werkzeug's server by request_handler=integrations.werkzeug.RequestHandler, all of which read "
     "the socket; or say address_is_transport=True where nothing between the socket and this middleware "
-    "rewrites the address (uvicorn: proxy_headers=False; no ProxyFix)"
+    "rewrites the address (uvicorn: proxy_headers=False, on the command line --no-proxy-headers; no ProxyFix)"
 )
 
 

@@ -27,12 +27,18 @@ def tls_extension(connection: ssl.SSLSocket | ssl.SSLObject, admission: Admissio
     return {
         "spec_version": "0.2",
         "server_cert": None,
-        "client_cert_chain": [] if chain is None else [write_pem(der) for der in chain.ders],
+        "client_cert_chain": [] if chain is None else list(_pems(chain.ders)),
         "client_cert_name": None if admission.peer is None else str(admission.peer.subject),
         "client_cert_error": None,
         "tls_version": _VERSIONS.get(connection.version() or ""),
         "cipher_suite": None if cipher is None else _suites(connection.context).get(cipher[0]),
     }
+
+
+@lru_cache(maxsize=256)
+def _pems(ders: tuple[bytes, ...]) -> tuple[str, ...]:
+    """Return *ders* as PEM: the same for each request of a connection, and dearer than the rest of the extension."""
+    return tuple(map(write_pem, ders))
 
 
 @lru_cache(maxsize=64)

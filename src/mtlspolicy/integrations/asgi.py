@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, Unpack, cast
 
 from mtlspolicy._resolver import settle_async
 from mtlspolicy._verifier import Verifier
-from mtlspolicy.errors import ConfigurationError, MalformedEvidence, MTLSPolicyError, VerificationError
+from mtlspolicy.errors import ConfigurationError, MalformedEvidence, VerificationError
 from mtlspolicy.forwarded._gate import ImmediatePeer
 from mtlspolicy.forwarded._source import ForwardedSource
 from mtlspolicy.integrations._admission import (
@@ -24,11 +24,10 @@ from mtlspolicy.integrations._admission import (
     peer_or_none,
     presented,
 )
-from mtlspolicy.integrations._answers import Refusal, answer
 from mtlspolicy.integrations._authority import require_authority
 from mtlspolicy.integrations._immediate import ACCEPTED, Accepted
-from mtlspolicy.integrations._log import log_refused
 from mtlspolicy.integrations._options import MiddlewareOptions, Source, settings_of
+from mtlspolicy.integrations._outgoing import refuse, serve
 from mtlspolicy.integrations._request import (
     admission_on_connection,
     admitted,
@@ -40,6 +39,7 @@ from mtlspolicy.integrations._request import (
     without,
     without_certificate,
 )
+from mtlspolicy.integrations._stand_in import StandIn, accepted_of
 from mtlspolicy.integrations._tls_extension import tls_extension
 
 if TYPE_CHECKING:
@@ -53,10 +53,6 @@ Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App: TypeAlias = Callable[[Any, Any, Any], Awaitable[Any]]
 
 _OURS: Final = "mtlspolicy."
-_OPEN: Final = frozenset({"websocket.accept", "websocket.send"})
-"""What an application has sent last on a WebSocket that is open."""
-_POLICY_VIOLATION: Final = 1008
-"""RFC 6455, 7.4.1. A server that is told to close before it has accepted answers 403."""
 
 
 def require(policy: Choice) -> AsyncRequirement:
@@ -106,18 +102,18 @@ class Middleware:
             return
         if kind not in {"http", "websocket"}:
             raise ConfigurationError(f"a scope of type {kind!r}: nobody can be admitted by what is not HTTP")
-        accepted = scope.get(ACCEPTED)
-        accepted = accepted if type(accepted) is Accepted else None
+        accepted = accepted_of(scope.get(ACCEPTED))
         # read once: the specification allows any iterable, and servers may go on filling a list of theirs
         scope = {**scope, "headers": list(scope["headers"])}
         try:
             inner = self._cleaned(scope, accepted)
             admission = await self._admission(scope, inner, accepted)
         except (VerificationError, MalformedEvidence) as error:
-            await _refuse(error, scope, receive, send, absent=self._settings.absent)
+            await refuse(error, (scope, receive, send), absent=self._settings.absent)
             return
         inner[ADMISSION] = admission
-        await self._serve(inner, receive, send, admission)
+        admission.absent = self._settings.absent
+        await serve(self._app, (inner, receive, send), admission, kept_apart=self._kept_apart)
 
     def _cleaned(self, scope: Scope, accepted: Accepted | None) -> dict[str, Any]:
         """Return a copy of *scope* without what an application could take for a peer."""
@@ -133,6 +129,8 @@ class Middleware:
 
     async def _admission(self, scope: Scope, inner: dict[str, Any], accepted: Accepted | None) -> Admission:
         settings = self._settings
+        if isinstance(accepted, StandIn):
+            return accepted.admission(settings)
         if settings.source is None:
             admission = admission_on_connection(accepted, settings)
             found = cast("Accepted", accepted)  # or nobody was admitted
@@ -168,28 +166,6 @@ class Middleware:
         except Exception as error:  # noqa: BLE001 - whatever it raises is a refusal
             return error
 
-    async def _serve(self, inner: dict[str, Any], receive: Receive, send: Send, admission: Admission) -> None:
-        """Run the application; answer what it was told by `peer` or `require` where it lets that pass."""
-        last = ""
-
-        async def sending(message: MutableMapping[str, Any]) -> None:
-            nonlocal last
-            last = message["type"]
-            if message["type"] == "http.response.start":
-                message = {**message, "headers": self._kept_apart(message.get("headers", ()))}
-            await send(message)
-
-        try:
-            await self._app(inner, receive, sending)
-        except MTLSPolicyError as error:
-            raised = admission.raised
-            if raised is None or error is not raised or (last and last not in _OPEN):
-                raise
-            if last:
-                await send({"type": "websocket.close", "code": _POLICY_VIOLATION, "reason": raised.code})
-                return
-            await _refuse(raised, inner, receive, send, absent=self._settings.absent, connected=True)
-
     def _kept_apart(self, headers: Any) -> list[tuple[bytes, bytes]]:
         """Return the headers of a response, fit for shared caches, and without a certificate (RFC 9440, 2.4)."""
         settings = self._settings
@@ -202,32 +178,3 @@ class Middleware:
         elif settings.cache == "vary":
             fields.append((b"vary", settings.vary.encode("ascii")))
         return fields
-
-
-async def _refuse(
-    error: Refusal, scope: Scope, receive: Receive, send: Send, *, absent: int, connected: bool = False
-) -> None:
-    """Answer *error*; a WebSocket is refused before it is accepted.
-
-    Args:
-        error: The refusal.
-        scope: Of the request.
-        receive: Of the request.
-        send: Of the request.
-        absent: Status where no certificate came.
-        connected: Whether the application was called, which reads ``websocket.connect`` or not.
-    """
-    accepted = scope.get(ACCEPTED)
-    log_refused(error, str(accepted.address) if type(accepted) is Accepted else "a connection")
-    prefix = "http"
-    if scope["type"] == "websocket":
-        if not connected:
-            await receive()
-        if "websocket.http.response" not in scope.get("extensions", ()):
-            await send({"type": "websocket.close", "code": _POLICY_VIOLATION, "reason": error.code})
-            return
-        prefix = "websocket.http"
-    what = answer(error, absent=absent)
-    fields = [(name.lower().encode("ascii"), value.encode("ascii")) for name, value in what.headers]
-    await send({"type": f"{prefix}.response.start", "status": what.status, "headers": fields})
-    await send({"type": f"{prefix}.response.body", "body": what.body})

@@ -1,23 +1,62 @@
-"""The worker with which gunicorn serves ASGI through uvicorn's protocols of ours. WSGI workers need none of it."""
+"""gunicorn with a context of ours: the hook for its configuration, and the worker for ASGI. It decides nothing.
+
+WSGI workers behind a proxy need none of it: they give the socket of a request by themselves.
+"""
 
 from __future__ import annotations
 
+import logging
+import ssl
+from collections.abc import Callable
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, Final
 
-__all__ = ["UvicornWorker"]
+from mtlspolicy.errors import ConfigurationError
+from mtlspolicy.tls._enforce import require_unpatched
+from mtlspolicy.tls._enforcement import enforcement_of
 
 if TYPE_CHECKING:
-    _Base = object  # a package without types
-else:
-    _Base = import_module("uvicorn_worker").UvicornWorker
+    from mtlspolicy.integrations._uvicorn_worker import UvicornWorker
+
+__all__ = ["UvicornWorker", "ssl_context"]
+
+_NO_START: Final = 3
+"""Exit status of a worker that ends gunicorn as a whole, which would start it again for any other."""
+_LOG: Final = logging.getLogger("mtlspolicy.connection")
 
 
-class UvicornWorker(_Base):
-    """``gunicorn -k mtlspolicy.integrations.gunicorn.UvicornWorker``: the socket is known to `asgi.Middleware`."""
+def ssl_context(context: ssl.SSLContext) -> Callable[[Any, Any], ssl.SSLContext]:
+    """Return the hook ``ssl_context`` of gunicorn's configuration file, beside ``certfile`` and ``keyfile``.
 
-    CONFIG_KWARGS: ClassVar[dict[str, Any]] = {
-        "loop": "auto",
-        "http": "mtlspolicy.integrations.uvicorn:AutoHTTPProtocol",
-        "ws": "mtlspolicy.integrations.uvicorn:AutoWebSocketsProtocol",
-    }
+    For the workers ``sync``, ``gthread`` and `UvicornWorker`. gunicorn speaks TLS only where ``certfile``
+    is set; what counts is the credential of *context*. Workers that replace `ssl` with classes of their own (gevent)
+    end gunicorn when they start, with exit status 3: their connections never ask a policy.
+
+    Args:
+        context: Of `tls.server_context`, or one that `tls.enforce` was called on.
+
+    Raises:
+        ConfigurationError: *context* has no verifier.
+    """
+    if not isinstance(context, ssl.SSLContext) or enforcement_of(context) is None:
+        raise ConfigurationError(
+            f"ssl_context({type(context).__name__}): give a context of tls.server_context(...), or one that "
+            "tls.enforce was called on"
+        )
+
+    def hook(_config: object, _default: object) -> ssl.SSLContext:
+        try:
+            require_unpatched()
+        except ConfigurationError as error:
+            _LOG.critical("gunicorn cannot serve with this worker: %s", error)
+            raise SystemExit(_NO_START) from error
+        return context
+
+    return hook
+
+
+def __getattr__(name: str) -> Any:
+    """Import the worker when it is asked for: its package need not be there for WSGI."""
+    if name != "UvicornWorker":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return import_module("mtlspolicy.integrations._uvicorn_worker").UvicornWorker

@@ -2,6 +2,7 @@
 
 Hypercorn itself takes the address from the socket, but its ProxyFix middleware writes it anew, and a Unix socket looks
 like an address that nobody knows. So the connection is taken from below, and what cannot be found is not introduced.
+With a context of ours `serve` puts that middleware around the application, and answers refusals where it is told to.
 """
 
 from __future__ import annotations
@@ -9,15 +10,22 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
-from hypercorn.asyncio.tcp_server import TCPServer
-from hypercorn.config import Config
-
 from mtlspolicy.errors import ConfigurationError
+from mtlspolicy.integrations._extra import Extra
 from mtlspolicy.integrations._immediate import Accepted, accepted
 from mtlspolicy.integrations._introduce import Introduced
+from mtlspolicy.integrations._refusing import Direct, Refuse
+
+with Extra("hypercorn"):
+    from hypercorn.asyncio.tcp_server import TCPServer
+    from hypercorn.config import Config
+
+    from mtlspolicy.integrations._hypercorn_gate import GatedSockets
 
 if TYPE_CHECKING:
     import ssl
+
+    from mtlspolicy._policy import Policy
 
 __all__ = ["Outermost", "config", "serve"]
 
@@ -91,7 +99,7 @@ def config(*, context: ssl.SSLContext | None = None, **options: Any) -> Config:
 
     Args:
         context: Of ``tls.server_context(..., alpn=("h2", "http/1.1"))``; ``None``: a server without TLS, behind a
-            proxy. Hypercorn knows no gate: with ``pending="hold"`` each connection is refused, ``gate.missing``.
+            proxy. With ``pending="hold"`` it has to be served by `serve`, which has a gate; Hypercorn itself has none.
         **options: Attributes of ``hypercorn.Config``, such as ``bind=["127.0.0.1:8443"]``.
 
     Raises:
@@ -109,7 +117,48 @@ def config(*, context: ssl.SSLContext | None = None, **options: Any) -> Config:
     return made
 
 
-async def serve(app: Any, config: Config, **options: Any) -> None:
-    """Serve the ASGI application *app*; other arguments as for ``hypercorn.asyncio.serve``."""
+async def serve(
+    app: Any,
+    config: Config,
+    *,
+    refuse: Refuse = "handshake",
+    policy: Policy | None = None,
+    absent: int = 403,
+    **options: Any,
+) -> None:
+    """Serve the ASGI application *app*.
+
+    With a context in *config* `integrations.asgi.Middleware` is put around the application, with
+    ``source="connection"``, unless one of ours is its outermost part already: ``asgi.peer(request)`` is the peer, and
+    the verifier is named once, in the context. Connections of a context with ``pending="hold"`` go through the gate.
+
+    Args:
+        app: The application.
+        config: Of `config`; any other ``hypercorn.Config`` where it has no context of ours.
+        refuse: What a client is told whom the context refuses: ``"handshake"``, nothing, its connection is closed; or
+            ``"respond"``, an answer of the table of codes to each of its requests. The application sees neither. Whom
+            OpenSSL refuses, a certificate of an unknown CA for example, gets no answer either way.
+        policy: A further policy of every request.
+        absent: Status where no certificate came: 403, 400 or 401.
+        **options: As for ``hypercorn.asyncio.serve``.
+
+    Raises:
+        ConfigurationError: What was given does not go together.
+    """
+    context = config.context if isinstance(config, _WithContext) else None
+    direct = Direct(context, refuse=refuse, policy=policy, absent=absent)
+    outermost = Outermost(direct.around(app))
+    if not direct.gated:
+        await _begin(outermost, config, options)
+        return
+    sockets = GatedSockets(outermost, config, direct)
+    options["shutdown_trigger"] = sockets.serving(options.get("shutdown_trigger"))
+    try:
+        await _begin(sockets, sockets.rest, options)
+    finally:
+        sockets.close()
+
+
+async def _begin(app: Any, config: Config, options: dict[str, Any]) -> None:
     begin: Any = import_module("hypercorn.asyncio").serve  # its annotations name types without arguments
-    await begin(Outermost(app), config, **options)
+    await begin(app, config, **options)

@@ -1,6 +1,7 @@
 """uvicorn whose protocols tell `integrations.asgi.Middleware` of the socket, before proxy headers rewrite its address.
 
-Works for h11 and httptools, their WebSockets, asyncio and uvloop. It decides nothing.
+Works for h11 and httptools, their WebSockets, asyncio and uvloop. With a context of ours it puts that middleware around
+the application, and answers refusals where it is told to. It decides nothing.
 """
 
 from __future__ import annotations
@@ -8,18 +9,27 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import lru_cache
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Final
-
-import uvicorn
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from mtlspolicy import tls
 from mtlspolicy.errors import ConfigurationError
+from mtlspolicy.integrations._extra import Extra
 from mtlspolicy.integrations._immediate import accepted
 from mtlspolicy.integrations._introduce import Introduced
+from mtlspolicy.integrations._refusing import Direct, Refuse
+from mtlspolicy.tls._gate import answering_gate
+
+with Extra("uvicorn"):
+    import uvicorn
+    from uvicorn.middleware.message_logger import MessageLoggerMiddleware
+    from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 if TYPE_CHECKING:
     import asyncio
     import ssl
+
+    from mtlspolicy._policy import Policy
+    from mtlspolicy.errors import VerificationError
 
 __all__ = ["config", "run"]
 
@@ -79,6 +89,21 @@ class _WithoutTrailers(_Requests):
         super().on_headers_complete()  # type: ignore[misc]
 
 
+class _Refused:
+    """Mixed into a protocol for HTTP whose client is refused: no WebSocket begins, and the refusal is plain HTTP."""
+
+    app: Any
+
+    def _should_upgrade(self) -> bool:
+        return False
+
+
+@lru_cache(maxsize=32)
+def _refused(base: type) -> type:
+    """Return the protocol *base* of uvicorn for clients that are refused."""
+    return type(base.__name__, (_Refused, base), {"__module__": __name__, "__doc__": _Refused.__doc__})
+
+
 @lru_cache(maxsize=32)
 def _introducing(base: type) -> type:
     """Return *base* with what is mixed in, under a name by which a worker of another process finds it as well."""
@@ -89,45 +114,90 @@ def _introducing(base: type) -> type:
 
 def __getattr__(name: str) -> Any:
     """Make the protocol classes when they are asked for: each needs a library that need not be there."""
-    home = _HOMES.get(name)
-    if home is None:
+    if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    base: type | None = getattr(import_module(home[0]), home[1])
+    base = _home(name)
     return None if base is None else _introducing(base)  # uvicorn says None where no WebSocket library is there
 
 
+def _home(name: str) -> type | None:
+    """Return the protocol class of uvicorn itself; ``None``: its library is not there."""
+    module, attribute = _HOMES[name]
+    found: type | None = getattr(import_module(module), attribute)
+    return found
+
+
+class _Config(uvicorn.Config):
+    """A configuration that puts the middleware around the application, wherever that comes from."""
+
+    direct: Direct
+
+    def load(self) -> None:
+        """Load everything; the middleware goes outside of what uvicorn itself puts around an application."""
+        super().load()
+        app: Any = self.loaded_app
+        inner = app
+        while isinstance(inner, ProxyHeadersMiddleware | MessageLoggerMiddleware):
+            inner = inner.app
+        if self.direct.around(inner) is not inner:
+            self.loaded_app = self.direct.around(app)
+
+
 def config(
-    app: Any, *, context: ssl.SSLContext | None = None, http: str = "auto", ws: str = "auto", **options: Any
+    app: Any,
+    *,
+    context: ssl.SSLContext | None = None,
+    refuse: Refuse = "handshake",
+    policy: Policy | None = None,
+    absent: int = 403,
+    **options: Any,
 ) -> uvicorn.Config:
     """Return the configuration of a server whose connections are known to `integrations.asgi.Middleware`.
+
+    With a *context* that middleware is put around the application, with ``source="connection"``, unless one of ours is
+    its outermost part already: ``asgi.peer(request)`` is the peer, and the verifier is named once, in the context.
 
     Args:
         app: The application, or the path to it.
         context: Of `tls.server_context`; ``None``: a server without TLS, behind a proxy.
-        http: ``"auto"``, ``"h11"`` or ``"httptools"``.
-        ws: ``"auto"``, ``"websockets"``, ``"websockets-sansio"``, ``"wsproto"`` or ``"none"``.
-        **options: Of ``uvicorn.Config``.
+        refuse: What a client is told whom the context refuses: ``"handshake"``, nothing, its connection is closed; or
+            ``"respond"``, an answer of the table of codes to its first request, and then it is closed. The application
+            sees neither. Whom OpenSSL refuses, a certificate of an unknown CA for example, gets no answer either way.
+        policy: A further policy of every request.
+        absent: Status where no certificate came: 403, 400 or 401.
+        **options: Of ``uvicorn.Config``, where ``http`` is ``"auto"``, ``"h11"`` or ``"httptools"`` and ``ws`` is
+            ``"auto"``, ``"websockets"``, ``"websockets-sansio"``, ``"wsproto"`` or ``"none"``.
 
     Raises:
         ConfigurationError: A protocol that is not known here, or a context and options for another one.
     """
+    http = _take_protocols(options)
+    direct = Direct(context, refuse=refuse, policy=policy, absent=absent)
+    protocol: Any = f"{__name__}:{_HTTP[http]}"
+    if context is not None:
+        _require_one_context(options)
+        options["ssl_context_factory"] = _always(direct.listener or context)
+        protocol = Gated(__getattr__(_HTTP[http]), _Answering(http, direct) if direct.responds else None)
+    made = _Config(app, http=protocol, **options)
+    made.direct = direct
+    return made
+
+
+def run(app: Any, *, context: ssl.SSLContext | None = None, refuse: Refuse = "handshake", **options: Any) -> None:
+    """Serve *app* until the process is told to stop; arguments as for `config`."""
+    server = uvicorn.Server(config(app, context=context, refuse=refuse, **options))
+    server.run()
+
+
+def _take_protocols(options: dict[str, Any]) -> str:
+    """Write our protocol for WebSockets into *options*, and return the name of the one for HTTP, taken out of them."""
+    http, ws = options.pop("http", "auto"), options.pop("ws", "auto")
     if http not in _HTTP or (ws not in _WEBSOCKETS and ws != "none"):
         raise ConfigurationError(
             f"http={http!r}, ws={ws!r}: this knows http {', '.join(_HTTP)} and ws none, {', '.join(_WEBSOCKETS)}"
         )
-    protocol: Any = f"{__name__}:{_HTTP[http]}"
     options["ws"] = ws if ws == "none" else f"{__name__}:{_WEBSOCKETS[ws]}"
-    if context is not None:
-        _require_one_context(options)
-        options["ssl_context_factory"] = _always(context)
-        protocol = Gated(__getattr__(_HTTP[http]))
-    return uvicorn.Config(app, http=protocol, **options)
-
-
-def run(app: Any, *, context: ssl.SSLContext | None = None, **options: Any) -> None:
-    """Serve *app* until the process is told to stop; arguments as for `config`."""
-    server = uvicorn.Server(config(app, context=context, **options))
-    server.run()
+    return str(http)
 
 
 def _always(context: ssl.SSLContext) -> Callable[[object, object], ssl.SSLContext]:
@@ -153,10 +223,12 @@ class Gated:
 
     Args:
         protocol: The protocol's class.
+        answering: Makes the protocol that answers a refusal; ``None``: refusals are not answered.
     """
 
-    def __init__(self, protocol: Any) -> None:
+    def __init__(self, protocol: Any, answering: _Answering | None = None) -> None:
         self._protocol = protocol
+        self._answering = answering
         self._state: object = None
         self._made: Callable[[], asyncio.BaseProtocol] | None = None
 
@@ -164,5 +236,35 @@ class Gated:
         """Return the gatekeeper of one connection; one gate serves all connections of a server."""
         if self._made is None or self._state is not arguments["server_state"]:
             self._state = arguments["server_state"]
-            self._made = tls.gate(lambda: self._protocol(**arguments))
+            self._made = self._gate(arguments)
         return self._made()
+
+    def _gate(self, arguments: dict[str, Any]) -> Callable[[], asyncio.BaseProtocol]:
+        answering = self._answering
+
+        def serving() -> asyncio.BaseProtocol:
+            made: asyncio.BaseProtocol = self._protocol(**arguments)
+            return made
+
+        if answering is None:
+            return tls.gate(serving)
+        return answering_gate(serving, lambda error: answering.protocol(error, arguments))
+
+
+class _Answering:
+    """Makes the protocols of refused clients: uvicorn's own, whose application is the refusal.
+
+    Args:
+        http: Which one.
+        direct: What the application is.
+    """
+
+    def __init__(self, http: str, direct: Direct) -> None:
+        self._class: Any = _refused(cast("type", _home(_HTTP[http])))
+        self._direct = direct
+
+    def protocol(self, error: VerificationError, arguments: dict[str, Any]) -> asyncio.Protocol:
+        """Return the protocol for one connection, refused with *error*."""
+        made = self._class(**arguments)
+        made.app = self._direct.refusing(error)
+        return cast("asyncio.Protocol", made)

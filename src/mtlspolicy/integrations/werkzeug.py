@@ -1,66 +1,24 @@
-"""Werkzeug's server with a strict reading of headers, and the accepted socket for `integrations.wsgi.Middleware`.
-
-Werkzeug reads headers by ``http.server``, which takes a bare CR for the end of a line: what a proxy passed on as part
-of one value becomes a header of its own. What is not plainly one header a line is answered with 400 here.
-"""
+"""Werkzeug's server with a strict reading of headers, and the accepted socket for `integrations.wsgi.Middleware`."""
 
 from __future__ import annotations
 
-import string
-from typing import Any, Final
+from typing import Any
 
-from werkzeug.serving import WSGIRequestHandler
-
+from mtlspolicy.integrations._extra import Extra
 from mtlspolicy.integrations._immediate import ACCEPTED, accepted
+from mtlspolicy.integrations._strict_lines import StrictRequests
+
+with Extra("werkzeug"):
+    from werkzeug.serving import WSGIRequestHandler
 
 __all__ = ["RequestHandler"]
 
 
-class RequestHandler(WSGIRequestHandler):
+class RequestHandler(StrictRequests, WSGIRequestHandler):
     """For ``run_simple(..., request_handler=RequestHandler)`` and ``app.run(request_handler=RequestHandler)``."""
-
-    def parse_request(self) -> bool:
-        """Read request line and headers; False where they were refused, and answered."""
-        source: Any = self.rfile
-        self.__dict__["rfile"] = _StrictLines(source)
-        try:
-            return super().parse_request()
-        except _AmbiguousHeaderError:
-            self.close_connection = True
-            self.send_error(400)
-            return False
-        finally:
-            self.__dict__["rfile"] = source
 
     def make_environ(self) -> dict[str, Any]:
         """Return the environ, with what the socket says of its other end."""
         environ: dict[str, Any] = dict(super().make_environ())
         environ[ACCEPTED] = accepted(self.connection)
         return environ
-
-
-_TOKEN: Final = b"!#$%&'*+-.^_`|~" + (string.ascii_letters + string.digits).encode("ascii")
-"""Characters of a header's name (RFC 9110, 5.6.2)."""
-
-
-class _AmbiguousHeaderError(Exception):
-    """A line of the header block that different servers read differently."""
-
-
-class _StrictLines:
-    """Gives the lines of a header block, each of which is one header (RFC 9112, 5.1 and 5.2)."""
-
-    def __init__(self, source: Any) -> None:
-        self._source = source
-
-    def readline(self, most: int) -> bytes:
-        """Return the next line, of at most *most* octets."""
-        line: bytes = self._source.readline(most)
-        text = line.removesuffix(b"\n").removesuffix(b"\r")
-        name, colon, _ = text.partition(b":")
-        # what one or another reader of http.server's takes for the end of a line, NEL in Latin-1 included
-        separators = any(code in text for code in b"\r\v\f\x1c\x1d\x1e\x85\0")
-        # and a name that is no token ends the header block for it, with all that the proxy wrote below
-        if text and (separators or not colon or not name or name.translate(None, _TOKEN)):
-            raise _AmbiguousHeaderError
-        return line

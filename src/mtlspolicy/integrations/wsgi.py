@@ -8,16 +8,13 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Iterable
-from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, Unpack, cast
 
-from mtlspolicy._pem import write_pem
 from mtlspolicy._resolver import settle
 from mtlspolicy._verifier import Verifier
-from mtlspolicy.errors import MalformedEvidence, MTLSPolicyError, VerificationError
+from mtlspolicy.errors import MalformedEvidence, VerificationError
 from mtlspolicy.forwarded._environ import clean_environ, environ_headers
 from mtlspolicy.integrations._admission import (
-    ADMISSION,
     Admission,
     Choice,
     Requirement,
@@ -31,6 +28,7 @@ from mtlspolicy.integrations._authority import require_authority
 from mtlspolicy.integrations._immediate import ACCEPTED, Accepted, accepted
 from mtlspolicy.integrations._log import log_refused
 from mtlspolicy.integrations._options import MiddlewareOptions, Source, settings_of
+from mtlspolicy.integrations._outgoing import log_hidden
 from mtlspolicy.integrations._request import (
     admission_on_connection,
     admitted,
@@ -41,6 +39,8 @@ from mtlspolicy.integrations._request import (
     without,
     without_certificate,
 )
+from mtlspolicy.integrations._ssl_client import write_names
+from mtlspolicy.integrations._stand_in import StandIn, accepted_of
 
 if TYPE_CHECKING:
     from mtlspolicy.forwarded._source import ForwardedSource
@@ -50,7 +50,6 @@ __all__ = ["Middleware", "WSGIOptions", "answer", "peer", "peer_or_none", "prese
 Environ = dict[str, Any]
 _SOCKET: Final = "gunicorn.socket"
 """Where gunicorn gives the accepted socket. No header leads to such a key."""
-_MONTHS: Final = "JanFebMarAprMayJunJulAugSepOctNovDec"
 
 
 class WSGIOptions(MiddlewareOptions, total=False):
@@ -119,7 +118,8 @@ class Middleware:
             admission = self._admission(environ, connection)
         except (VerificationError, MalformedEvidence) as error:
             return _refused(error, start_response, address, absent=self._settings.absent)
-        _write(environ, admission)
+        admission.absent = self._settings.absent
+        write_names(environ, admission)
         if connection is not None:
             environ[ACCEPTED] = connection
         started = False
@@ -127,19 +127,24 @@ class Middleware:
         def starting(status: str, headers: list[tuple[str, str]], *more: Any) -> Any:
             nonlocal started
             started = True
+            if admission.raised is not None:
+                log_hidden(admission.raised, int(status[:3]))
             return start_response(status, self._kept_apart(headers), *more)
 
         try:
             body: Iterable[bytes] = self._app(environ, starting)
-        except MTLSPolicyError as error:
-            raised = admission.raised
-            if raised is None or error is not raised or started:
+        except VerificationError as error:
+            raised = admission.answers(error)
+            if raised is None or started:
                 raise
             return _refused(raised, start_response, address, absent=self._settings.absent)
         return body
 
     def _admission(self, environ: Environ, connection: Accepted | None) -> Admission:
         settings = self._settings
+        if isinstance(connection, StandIn):
+            clean_environ(environ, settings.source)
+            return connection.admission(settings)
         if settings.source is None:
             clean_environ(environ)
             admission = admission_on_connection(connection, settings)
@@ -184,9 +189,9 @@ class Middleware:
 
 
 def _connection(environ: Environ) -> Accepted | None:
-    found = environ.get(ACCEPTED)
-    if type(found) is Accepted:
-        return found
+    known = accepted_of(environ.get(ACCEPTED))
+    if known is not None:
+        return known
     found = environ.get(_SOCKET)
     return accepted(found) if isinstance(found, socket.socket) else None
 
@@ -196,27 +201,3 @@ def _refused(error: Refusal, start_response: Callable[..., Any], address: str, *
     what = _answer(error, absent=absent)
     start_response(what.status_line, list(what.headers))
     return [what.body]
-
-
-def _write(environ: Environ, admission: Admission) -> None:
-    """Write who was admitted; names are escaped RFC 4514 text, and still hostile where they are printed elsewhere."""
-    environ[ADMISSION] = admission
-    who = admission.peer
-    if who is None:
-        return  # SSL_CLIENT_VERIFY=NONE is there already
-    certificate = who.certificate
-    environ.update(
-        SSL_CLIENT_VERIFY="SUCCESS",
-        SSL_CLIENT_S_DN=str(who.subject),
-        SSL_CLIENT_I_DN=str(who.issuer),
-        SSL_CLIENT_M_SERIAL=f"{who.serial_number:X}",
-        SSL_CLIENT_V_START=_time(certificate.not_valid_before_utc),
-        SSL_CLIENT_V_END=_time(certificate.not_valid_after_utc),
-        SSL_CLIENT_CERT=write_pem(who.presented.ders[0]),
-    )
-
-
-def _time(at: datetime) -> str:
-    """Return *at* as OpenSSL and mod_ssl print it: ``Nov  9 08:00:00 2026 GMT``."""
-    month = _MONTHS[at.month * 3 - 3 : at.month * 3]  # strftime speaks the language of the process
-    return f"{month} {at.day:2d} {at:%H:%M:%S %Y} GMT"

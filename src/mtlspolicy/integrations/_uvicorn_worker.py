@@ -1,0 +1,44 @@
+"""The worker with which gunicorn serves ASGI through uvicorn's protocols of ours, imported when it is asked for."""
+
+from __future__ import annotations
+
+import ssl
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from mtlspolicy.integrations._extra import Extra
+from mtlspolicy.integrations.uvicorn import AutoHTTPProtocol, Gated
+
+__all__ = ["UvicornWorker"]
+
+if TYPE_CHECKING:
+    _Base = object  # a package without types
+else:
+    with Extra("uvicorn_worker", "gunicorn"):
+        _Base = import_module("uvicorn_worker").UvicornWorker
+
+
+class UvicornWorker(_Base):
+    """``gunicorn -k mtlspolicy.integrations.gunicorn.UvicornWorker``: the socket is known to `asgi.Middleware`.
+
+    With ``certfile`` and the hook ``ssl_context`` of gunicorn's configuration it speaks TLS by the context of the hook,
+    which the worker below it leaves out, and through the gate, so that ``pending="hold"`` holds.
+    """
+
+    CONFIG_KWARGS: ClassVar[dict[str, Any]] = {
+        "loop": "auto",
+        "http": "mtlspolicy.integrations.uvicorn:AutoHTTPProtocol",
+        "ws": "mtlspolicy.integrations.uvicorn:AutoWebSocketsProtocol",
+    }
+    cfg: Any
+    config: Any
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.cfg.is_ssl:
+            self.config.ssl_context_factory = self._context
+            self.config.http = Gated(AutoHTTPProtocol)
+
+    def _context(self, _config: object, _default: object) -> ssl.SSLContext:
+        context: ssl.SSLContext = import_module("gunicorn.sock").ssl_context(self.cfg)
+        return context

@@ -1,0 +1,86 @@
+"""cheroot, and so CherryPy, with a context of ours, whose connections are known to `integrations.wsgi.Middleware`.
+
+It decides nothing. Handshakes happen in the worker threads, so that a silent client keeps nobody else waiting.
+"""
+
+from __future__ import annotations
+
+import ssl
+from typing import TYPE_CHECKING, Any, cast
+
+from mtlspolicy.errors import ConfigurationError
+from mtlspolicy.integrations._extra import Extra
+from mtlspolicy.integrations._immediate import ACCEPTED, accepted
+from mtlspolicy.tls._enforcement import enforcement_of
+
+if TYPE_CHECKING:
+    import socket
+
+with Extra("cheroot"):
+    from cheroot import makefile
+    from cheroot.errors import FatalSSLAlert
+    from cheroot.ssl import Adapter
+
+__all__ = ["SSLAdapter"]
+
+
+class SSLAdapter(Adapter):
+    """``server.ssl_adapter = SSLAdapter(context)`` for ``cheroot.wsgi.Server`` and ``cherrypy.server``.
+
+    Args:
+        context: Of `tls.server_context`, or one that `tls.enforce` was called on.
+
+    Raises:
+        ConfigurationError: *context* has no verifier.
+    """
+
+    def __init__(self, context: ssl.SSLContext) -> None:
+        if not isinstance(context, ssl.SSLContext) or enforcement_of(context) is None:
+            raise ConfigurationError(
+                f"SSLAdapter({type(context).__name__}): give a context of tls.server_context(...), or one that "
+                "tls.enforce was called on"
+            )
+        self.context = context
+
+    def bind(self, sock: socket.socket) -> socket.socket:
+        """Return the listening socket as it is: TLS begins with `wrap`."""
+        return sock
+
+    def wrap(self, sock: socket.socket) -> tuple[ssl.SSLSocket, dict[str, Any]]:
+        """Return the connection, whose handshake happens when it is first read, and what each environ is told of it."""
+        wrapped = self.context.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
+        return wrapped, {**self.get_environ(), ACCEPTED: accepted(wrapped)}
+
+    def get_environ(self) -> dict[str, Any]:
+        """Return what each environ says of the server."""
+        return {"wsgi.url_scheme": "https", "HTTPS": "on"}
+
+    def makefile(self, sock: ssl.SSLSocket, mode: str = "r", bufsize: int = -1) -> Any:
+        """Return a file that reads or writes *sock*."""
+        return cast("Any", makefile).MakeFile(_Refusing(sock), mode, bufsize)
+
+
+class _Refusing:
+    """A connection whose end reads as cheroot expects it: a refusal was logged, and is no failure of the server."""
+
+    __slots__ = ("_sock",)
+
+    def __init__(self, sock: ssl.SSLSocket) -> None:
+        self._sock = sock
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._sock, name)
+
+    def recv_into(self, buffer: Any) -> int:
+        """Read into *buffer*."""
+        try:
+            return self._sock.recv_into(buffer)
+        except ssl.SSLError as error:  # ours as well
+            raise FatalSSLAlert(str(error)) from error
+
+    def send(self, data: Any) -> int:
+        """Write *data*."""
+        try:
+            return self._sock.send(data)
+        except ssl.SSLError as error:  # ours as well
+            raise FatalSSLAlert(str(error)) from error

@@ -1,0 +1,173 @@
+"""Each server that speaks TLS with a context of ours: who gets in, who does not, and what is left behind."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import sys
+from collections.abc import Generator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from tests.integrations import battery
+from tests.integrations.battery import GOOD, REFUSED, Running, Start, ask, client_context, server_context
+from tests.integrations.serving import HOST, PATIENCE, hypercorn_serving, uvicorn_serving, werkzeug_serving
+
+pytestmark = pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="descriptors and threads are counted here")
+
+_UVICORN_WORKER: Final = "mtlspolicy.integrations.gunicorn.UvicornWorker"
+_AT_ONCE: Final = 100
+
+
+@contextmanager
+def _uvicorn(folder: Path, **options: Any) -> Generator[Running, None, None]:
+    runs = folder / "runs"
+    runs.touch()
+    with uvicorn_serving(battery.counted(runs), context=server_context(folder, pending="hold"), **options) as server:
+        yield Running(server.address[1], battery.own_process, runs)
+
+
+@contextmanager
+def _hypercorn(folder: Path) -> Generator[Running, None, None]:
+    runs = folder / "runs"
+    runs.touch()
+    with hypercorn_serving(battery.counted(runs), context=server_context(folder, pending="hold")) as server:
+        yield Running(server.address[1], battery.own_process, runs)
+
+
+@contextmanager
+def _werkzeug(folder: Path) -> Generator[Running, None, None]:
+    runs = folder / "runs"
+    runs.touch()
+    with werkzeug_serving(battery.counted_wsgi(runs), context=server_context(folder)) as server:
+        yield Running(server.address[1], battery.own_process, runs)
+
+
+SERVERS: Final[dict[str, Start]] = {
+    "uvicorn-h11-asyncio": partial(_uvicorn, http="h11", loop="asyncio"),
+    "uvicorn-httptools-uvloop": partial(_uvicorn, http="httptools", loop="uvloop"),
+    "hypercorn": _hypercorn,
+    "werkzeug": _werkzeug,
+    "wsgiref": battery.wsgiref_serving,
+    "cheroot": battery.cheroot_serving,
+    "gunicorn-sync": partial(battery.gunicorn_serving),
+    "gunicorn-gthread": lambda folder: battery.gunicorn_serving(folder, "--worker-class", "gthread", "--threads", "4"),
+    "gunicorn-uvicorn": lambda folder: battery.gunicorn_serving(
+        folder, "--worker-class", _UVICORN_WORKER, application="asgi_app", settings=battery.HOLDING
+    ),
+}
+ONE_AT_A_TIME: Final = frozenset({"gunicorn-sync"})
+"""Serve one connection at a time, so that a client who says nothing keeps the next waiting until a time-out."""
+RESUME: Final = frozenset({"uvicorn-h11-asyncio", "uvicorn-httptools-uvloop", "hypercorn", "gunicorn-uvicorn"})
+"""End TLS when they close a connection; OpenSSL forgets the sessions of the others, which close the socket alone."""
+
+
+@pytest.fixture(scope="module", params=SERVERS)
+def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Generator[Running, None, None]:
+    """A server that runs for all tests here; the first request is its warm-up."""
+    if request.param.startswith("gunicorn") and sys.platform == "win32":
+        pytest.skip("gunicorn is for Unix")
+    folder = tmp_path_factory.mktemp("server")
+    with SERVERS[request.param](folder) as server:
+        assert battery.until(lambda: ask(server, client_context(folder, GOOD)) == "frodo")
+        yield server
+
+
+def test_the_one_who_is_meant_is_known_to_the_application(running: Running, tmp_path: Path) -> None:
+    """The application is told the name in the certificate, and runs once."""
+    before = running.ran
+    assert ask(running, client_context(tmp_path, GOOD)) == "frodo"
+    assert running.ran == before + 1
+
+
+def test_a_route_may_ask_further(running: Running, tmp_path: Path) -> None:
+    """Whoever was admitted is refused where the route is for somebody else, and the middleware answers that."""
+    before = running.ran
+    assert ask(running, client_context(tmp_path, GOOD), "/sam") == "403 name.mismatch"
+    assert running.ran == before
+
+
+@pytest.mark.parametrize("who", REFUSED)
+def test_nobody_else_has_any_of_the_application_run(running: Running, tmp_path: Path, who: str) -> None:
+    """The connection ends without an answer."""
+    before = running.ran
+    assert ask(running, client_context(tmp_path, REFUSED[who])) is None
+    assert running.ran == before
+
+
+def test_a_resumed_session_is_judged_as_a_new_one_is(
+    running: Running, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    """A session of TLS 1.2 is taken up, and is worth nothing once the name is no longer allowed."""
+    context = client_context(tmp_path, GOOD)
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    session, resumed = _visit(running, context, None)
+    again = b"frodo resumed" if request.node.callspec.params["running"] in RESUME else b"frodo"
+    assert (resumed, _visit(running, context, session)[1]) == (b"frodo", again)
+    try:
+        running.names.write_text("sam", encoding="ascii")
+        before = running.ran
+        assert _visit(running, context, session)[1] == b""
+        assert running.ran == before
+    finally:
+        running.names.write_text("frodo", encoding="ascii")
+
+
+def _visit(running: Running, context: ssl.SSLContext, session: ssl.SSLSession | None) -> tuple[Any, bytes]:
+    """Return the session of a visit, and who the server says that it was; nothing: it closed the connection."""
+    plain = socket.create_connection((HOST, running.port), PATIENCE)
+    with plain, suppress(OSError), context.wrap_socket(plain, server_hostname="localhost", session=session) as secured:
+        secured.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        said = b"".join(iter(lambda: secured.recv(4096), b""))
+        name = b"frodo" if b'"peer": "frodo"' in said else b""
+        return secured.session, name + (b" resumed" if name and secured.session_reused else b"")
+    return session, b""
+
+
+def test_a_hundred_at_once_leave_nothing_behind(running: Running, tmp_path: Path) -> None:
+    """Half of them are refused; descriptors and threads are as many as after a first hundred."""
+    good, bad = (client_context(tmp_path, one) for one in (GOOD, REFUSED["another name"]))
+    with ThreadPoolExecutor(20) as pool:  # whose threads are there before anything is counted, and after
+
+        def rush() -> list[str | None]:
+            return list(pool.map(lambda number: ask(running, bad if number % 2 else good), range(_AT_ONCE)))
+
+        rush()
+        before, ran = running.belongings(), running.ran
+        assert rush() == ["frodo", None] * (_AT_ONCE // 2)
+        assert running.ran == ran + _AT_ONCE // 2
+        assert battery.until(lambda: all(now <= then for now, then in zip(running.belongings(), before, strict=True)))
+
+
+def test_clients_that_go_away_in_the_middle_of_the_handshake(running: Running, tmp_path: Path) -> None:
+    """Neither half a message nor a whole one without an end costs anybody else anything."""
+    before = running.ran
+    for part in (1, 60, None):
+        outgoing = ssl.MemoryBIO()
+        client = client_context(tmp_path, GOOD).wrap_bio(ssl.MemoryBIO(), outgoing, server_hostname="localhost")
+        with suppress(ssl.SSLWantReadError):
+            client.do_handshake()
+        hello = outgoing.read()
+        for _ in range(5):
+            with socket.create_connection((HOST, running.port), PATIENCE) as sock:
+                sock.sendall(hello[:part])
+    assert ask(running, client_context(tmp_path, GOOD)) == "frodo"
+    assert running.ran == before + 1
+
+
+def test_silent_clients_do_not_hold_others_up(running: Running, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    """Two say nothing, one sends a single octet; the next is served meanwhile, but by a server for one at a time."""
+    context, alone = client_context(tmp_path, GOOD), request.node.callspec.params["running"] in ONE_AT_A_TIME
+    silent = [socket.create_connection((HOST, running.port), PATIENCE) for _ in range(3)]
+    silent[0].sendall(b"\x16")
+    try:
+        assert ask(running, context, patience=1 if alone else PATIENCE) == (None if alone else "frodo")
+    finally:
+        for sock in silent:
+            sock.close()
+    assert ask(running, context) == "frodo"

@@ -1,0 +1,449 @@
+"""Tornado's server: identity of the connection and of what a proxy forwards, per handler, and nothing before it."""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import json
+import socket
+import sys
+import threading
+import time
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tornado import httputil, web
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.sync.client import connect
+
+from mtlspolicy import Resolver, TrustStore, Verifier, policies, tls
+from mtlspolicy.errors import ConfigurationError, NoPeerCertificate
+from mtlspolicy.forwarded import UNIX_SOCKET
+from mtlspolicy.integrations import tornado as ours
+from tests.integrations import applications
+from tests.integrations.loop_serving import (
+    CREDENTIAL,
+    POLICY,
+    REFUSED,
+    TRUST,
+    UNREVOKED,
+    Row,
+    ask,
+    ask_at_once,
+    client_context,
+    crl_resolver,
+    dialed,
+    enrolled,
+    left_in_the_middle,
+    open_files,
+    outlives_trust,
+    server_context,
+    silent,
+    until,
+)
+from tests.integrations.serving import FRODO, GOLLUM, HOST, PATIENCE, ROOT, SAM, STRANGER, Server, item
+from tests.integrations.tornado_serving import application, behind_a_proxy, guarded, tornado_serving
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Tornado there needs another loop, and no Unix sockets")
+
+
+@pytest.fixture(scope="module")
+def proxied() -> Generator[Server, None, None]:
+    """Lend a server behind a proxy at 127.0.0.1 that believes X-Forwarded-For as Tornado does."""
+    with tornado_serving(behind_a_proxy(), xheaders=True) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def direct() -> Generator[Server, None, None]:
+    """Lend a server that speaks TLS itself."""
+    with tornado_serving(guarded(), context=server_context()) as server:
+        yield server
+
+
+def test_the_peer_of_the_connection_is_in_the_handler_and_headers_claim_nothing(direct: Server) -> None:
+    """The handler sees the peer of the handshake."""
+    reply = ask(direct, "frodo", f"Client-Cert: {item(SAM)}", "X-Forwarded-For: 10.0.0.1")
+    assert (reply.status, reply.told["peer"]) == (200, "frodo")
+    assert ask(direct, "frodo", path="/nowhere").status == 404
+
+
+@pytest.mark.parametrize("who", REFUSED)
+def test_no_application_code_runs_for_who_is_refused(direct: Server, who: str) -> None:
+    """A name, an issuing CA or a root that is not meant, an expired certificate and none see the connection end."""
+    assert ask(direct, who).status == 0
+
+
+def test_the_handler_asks_further(direct: Server) -> None:
+    """The path and the form say who it must be; another is 403 with the code, and so is a form without the name."""
+    assert ask(direct, "frodo", path="/act/frodo").body == b"frodo"
+    refused = ask(direct, "frodo", path="/act/sam")
+    assert (refused.status, refused.told) == (403, {"error": "name.mismatch"})
+    assert refused.headers["content-type"] == "application/json"
+    assert ask(direct, "sam", path="/bank", form="user=sam").body == b"sam"
+    for form, code in (("user=frodo", "name.mismatch"), ("other=frodo", "policy.error"), ("", "policy.error")):
+        reply = ask(direct, "sam", path="/bank", form=form)
+        assert (reply.status, reply.told) == (403, {"error": code})
+    assert ask(direct, "frodo", path="/request").body == b"name.mismatch"
+
+
+def test_a_refusal_is_no_error_of_the_server(direct: Server, caplog: pytest.LogCaptureFixture) -> None:
+    """It ends the request quietly, with one line on our logger."""
+    ask(direct, "frodo", path="/act/sam")
+    assert "Uncaught exception" not in caplog.text
+    assert "name.mismatch" in caplog.text
+
+
+def test_a_body_that_is_streamed_is_asked_about_before_it_is_read(direct: Server) -> None:
+    """``stream_request_body`` with a refusal in ``prepare`` takes nothing of the body."""
+    assert ask(direct, "frodo", path="/upload", form="a=" + "b" * 100_000).body == b"100002"
+    assert ask(direct, "sam", path="/upload", form="a=b").told == {"error": "name.mismatch"}
+
+
+def test_a_refusal_after_the_answer_has_begun_ends_the_connection(direct: Server) -> None:
+    """No second answer is written into the first, and the first does not look complete."""
+    context = client_context("frodo")
+    connection = http.client.HTTPSConnection("localhost", direct.address[1], context=context, timeout=PATIENCE)
+    connection.request("GET", "/begun")
+    with pytest.raises(http.client.IncompleteRead) as caught:
+        connection.getresponse().read()
+    connection.close()
+    assert caught.value.partial == b"begun"
+
+
+def test_a_path_that_does_not_exist_asks_for_the_certificate_first() -> None:
+    """The middleware stands before the application, 404 included; HEAD has no body."""
+    context = server_context(client_certificate="optional")
+    with tornado_serving(guarded(absent=401), context=context) as server:
+        reply = ask(server, "none", path="/nowhere")
+        assert (reply.status, reply.told) == (401, {"error": "path.no-certificate"})
+        with dialed(server, client_context("none")) as client:
+            text = "HEAD / HTTP/1.1\r\nHost: localhost\r\n\r\nGET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
+            client._sock.sendall(text.encode("ascii"))
+            heads = [client._file.readline().split()[1]]
+            while client._file.readline().strip():
+                continue
+            heads.append(client._file.readline().split()[1])
+        assert heads == [b"401", b"401"]
+    with tornado_serving(guarded(required=False), context=context) as server:
+        assert ask(server, "none").told["peer"] is None
+        assert ask(server, "none", path="/mine").told == {"error": "path.no-certificate"}
+        assert ask(server, "frodo", path="/mine").body == b"frodo"
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        "Expect: 100-continue\r\nContent-Length: 5\r\n",
+        "Content-Length: 10000000\r\n",
+        "Transfer-Encoding: chunked\r\n",
+    ],
+)
+def test_the_body_of_a_refused_request_reaches_nobody(more: str) -> None:
+    """It is answered before the body is read, and nobody is asked to go on with it; then the connection ends."""
+    context = server_context(client_certificate="optional")
+    with tornado_serving(guarded(), context=context) as server, dialed(server, client_context("none")) as client:
+        text = f"POST / HTTP/1.1\r\nHost: localhost\r\n{more}\r\n"
+        assert client.raw(text.encode("ascii")).told == {"error": "path.no-certificate"}
+        assert client.raw(b"hello").status == 0
+
+
+def test_a_short_body_of_a_refused_request_is_read_and_dropped() -> None:
+    """So that the answer arrives, and the connection can go on."""
+    context = server_context(client_certificate="optional")
+    with tornado_serving(guarded(), context=context) as server, dialed(server, client_context("none")) as client:
+        for _ in range(2):
+            text = "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\nhello"
+            assert client.raw(text.encode("ascii")).told == {"error": "path.no-certificate"}
+
+
+def test_plain_http_has_no_identity_of_its_own() -> None:
+    """``source="connection"`` without TLS of ours serves nobody, whatever a header says."""
+    with tornado_serving(guarded()) as server:
+        assert server.ask(f"Client-Cert: {item(FRODO)}").status == 0
+
+
+def test_an_application_without_the_middleware_has_no_peers() -> None:
+    """A middleware that was forgotten opens nothing: asking is an error, and not the absence of a peer."""
+    with tornado_serving(application(), context=server_context()) as server:
+        assert ask(server, "frodo").status == 500
+    for what in (object(), {}, web.RequestHandler):
+        with pytest.raises(ConfigurationError, match="Middleware"):
+            ours.peer(what)  # type: ignore[arg-type]
+
+
+def test_a_websocket_has_the_peer_and_is_closed_when_it_is_refused(direct: Server) -> None:
+    """Refused before the upgrade with an answer; afterwards with 1008."""
+    uri = f"wss://localhost:{direct.address[1]}/echo"
+    with connect(uri, ssl=client_context("frodo")) as connection:
+        assert connection.recv(PATIENCE) == "frodo"
+        connection.send("frodo")
+        assert connection.recv(PATIENCE) == "may"
+        connection.send("sam")
+        with pytest.raises(ConnectionClosed) as closed:
+            connection.recv(PATIENCE)
+    assert closed.value.rcvd is not None
+    assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (1008, "name.mismatch")
+    with pytest.raises(InvalidStatus) as caught, connect(uri, ssl=client_context("sam")):
+        pass
+    assert caught.value.response.status_code == 403
+    assert json.loads(caught.value.response.body or b"") == {"error": "name.mismatch"}
+
+
+def test_one_hundred_at_once_half_of_them_refused_leave_nothing_behind(direct: Server) -> None:
+    """Every good client is served, no bad one is, and descriptors and threads are as before."""
+    assert ask(direct, "frodo").status == 200
+    files, threads = open_files(), threading.active_count()
+    assert asyncio.run(ask_at_once(direct)) == [200, 0] * 50
+    until(lambda: open_files() <= files and threading.active_count() <= threads)
+
+
+def test_who_leaves_in_the_handshake_or_says_nothing_holds_nobody_up(direct: Server) -> None:
+    """A client that is gone and clients that are silent change nothing for the next."""
+    for octets in (1, 50, 10_000):
+        left_in_the_middle(direct, octets)
+    with silent(direct):
+        assert ask(direct, "frodo").status == 200
+
+
+def test_who_leaves_with_the_request_is_not_judged(direct: Server, caplog: pytest.LogCaptureFixture) -> None:
+    """A request whose end comes together with it has no socket to ask, and is no error of the server."""
+    for _ in range(5):
+        with socket.create_connection(direct.address, PATIENCE) as plain:
+            sock = client_context("frodo").wrap_socket(plain, server_hostname="localhost")
+            sock.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            sock.close()
+    assert ask(direct, "frodo").status == 200
+    assert "Uncaught exception" not in caplog.text
+
+
+def test_a_fact_that_is_looked_up_is_there_when_the_client_comes_again() -> None:
+    """There is no gate: the first connection is refused, and its fact is asked for in the loop meanwhile."""
+    row = Row()
+    kept = policies.lookup("loops.kept", key=lambda path: str(path.end_entity.subject))(lambda found, _: found is True)
+    resolver = Resolver({"loops.kept": row})
+    context = server_context(POLICY & kept, options=tls.ServerOptions(resolver=resolver))
+    with tornado_serving(guarded(), context=context) as server:
+        assert again(server, "frodo") == 200
+        assert ask(server, "wrong name").status == 0
+
+
+def test_a_session_does_not_outlive_the_trust_in_its_ca() -> None:
+    """Rule 48: a resumed connection is judged as any other, and one whose CA was taken out is closed."""
+    told = outlives_trust(
+        lambda context: tornado_serving(guarded(), context=context),
+        b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
+    )
+    assert told[0] == (False, b"HTTP/1.1 200")
+    assert told[1][1] == b"HTTP/1.1 200"
+    assert told[2][1] == b""
+
+
+def test_revoked() -> None:
+    """A certificate on the CRL of its CA is refused, and the others are not, once the CRL was looked at."""
+    with crl_resolver() as resolver:
+        context = server_context(UNREVOKED, options=tls.ServerOptions(resolver=resolver))
+        with tornado_serving(guarded(), context=context) as server:
+            assert again(server, "frodo") == 200
+            assert [ask(server, "revoked").status for _ in range(5)] == [0] * 5
+
+
+def again(server: Server, who: str) -> int:
+    """Return the status once the client was admitted; 0: it never was."""
+    last = time.monotonic() + PATIENCE
+    status = 0
+    while not status and time.monotonic() < last:
+        status = ask(server, who).status
+    return status
+
+
+def test_a_context_that_holds_meets_no_gate_here() -> None:
+    """Refused on the first day, and nobody is admitted on half a decision."""
+    context = server_context(options=tls.ServerOptions(pending="hold"))
+    with tornado_serving(guarded(), context=context) as server:
+        assert ask(server, "frodo").status == 0
+
+
+@pytest.mark.parametrize(("host", "status"), [("localhost", 200), ("staff.example", 421)])
+def test_a_request_for_another_host_than_the_handshake_was_for_is_misdirected(host: str, status: int) -> None:
+    """The Host header has to be the one whose verifier judged."""
+    staff = tls.server_context(
+        credential=CREDENTIAL, verifier=Verifier.for_clients(trust=TRUST, policy=policies.CommonName("sam"))
+    )
+    context = server_context(options=tls.ServerOptions(virtual_hosts={"staff.example": staff}))
+    with tornado_serving(guarded(), context=context) as server, dialed(server, client_context("frodo")) as client:
+        text = f"GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
+        assert client.raw(text.encode("ascii")).status == status
+
+
+def test_the_proxy_says_who_it_is_and_the_application_does_not_see_how(proxied: Server) -> None:
+    """The headers are gone; the answer is kept from shared caches; X-Forwarded-For moves nobody."""
+    reply = proxied.ask(f"Client-Cert: {item(FRODO)}", "X-Forwarded-For: 10.0.0.1")
+    assert (reply.status, reply.told["peer"], reply.told["client"]) == (200, "frodo", "10.0.0.1")
+    assert reply.told["headers"] == ["connection", "host", "x-forwarded-for"]
+    assert reply.headers["cache-control"] == "no-store"
+    assert "client-cert" not in reply.headers
+    assert proxied.ask(f"Client-Cert: {item(GOLLUM)}").told == {"error": "name.mismatch"}
+    assert proxied.ask().told == {"error": "path.no-certificate"}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux lends the whole network 127.0.0.0/8")
+def test_a_stranger_who_says_that_he_is_the_proxy_is_not(proxied: Server) -> None:
+    """``xheaders=True`` believes X-Forwarded-For and X-Real-Ip of anybody: the socket's address counts."""
+    for header in (f"X-Forwarded-For: {HOST}", f"X-Real-Ip: {HOST}"):
+        reply = proxied.ask(f"Client-Cert: {item(FRODO)}", header, origin=STRANGER)
+        assert (reply.status, reply.told) == (403, {"error": "forwarded.untrusted-proxy"})
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["Client_Cert: {frodo}"],
+        ["Client.Cert: {frodo}"],
+        ["Client-Cert: {sam}", "Client_Cert: {frodo}"],
+        ["Client-Cert: {sam}", "Client-Cert: {frodo}"],
+        ["X-Other: 1", " Client-Cert: {frodo}"],
+        ["Client-Cert: {frodo}", "Connection: client-cert"],
+        ["Client-Cert : {frodo}"],
+        ["X-Other: 1\rClient-Cert: {frodo}"],
+        ["X-Other: 1\x00", "Client-Cert\x00: {frodo}"],
+        ["Client-Cert: {frodo}", "Early-Data: 1"],
+        ["Client-Cert: {frodo}\xe9"],
+    ],
+)
+def test_a_smuggled_header_gives_no_identity(proxied: Server, lines: list[str]) -> None:
+    """Aliases, copies, bare CR and NUL, written octet by octet: refused by Tornado or by us, and never frodo."""
+    reply = proxied.ask(*[line.format(frodo=item(FRODO), sam=item(SAM)) for line in lines])
+    assert reply.status in {0, 400, 403, 425}
+    assert b"frodo" not in reply.body
+
+
+def test_old_versions_of_http_carry_no_identity(proxied: Server) -> None:
+    """A proxy of today speaks HTTP/1.1."""
+    with proxied.connection() as client:
+        text = f"GET / HTTP/1.0\r\nHost: a\r\nClient-Cert: {item(FRODO)}\r\nConnection: close\r\n\r\n"
+        assert client.raw(text.encode("ascii")).status == 400
+
+
+def test_trailers_are_no_headers(proxied: Server) -> None:
+    """A proxy passes on the trailers of a client: they identify nobody."""
+    text = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n"
+    text += f"Client-Cert: {item(FRODO)}\r\n\r\n"
+    with proxied.connection() as client:
+        reply = client.raw(text.encode("ascii"))
+    assert b"frodo" not in reply.body
+    assert reply.status in {0, 400, 403}
+
+
+def test_one_connection_of_the_proxy_carries_many_clients(proxied: Server) -> None:
+    """Requests one after the other, and pipelined: each has its own peer, and one without a certificate has none."""
+    with proxied.connection() as client:
+        assert client.ask(f"Client-Cert: {item(FRODO)}").told["peer"] == "frodo"
+        assert client.ask(f"Client-Cert: {item(SAM)}").told["peer"] == "sam"
+        assert client.ask().told == {"error": "path.no-certificate"}
+        lines = [f"GET / HTTP/1.1\r\nHost: a\r\nClient-Cert: {item(der)}\r\n\r\n" for der in (FRODO, GOLLUM, SAM)]
+        first = client.raw("".join(lines).encode("ascii"))
+        second, third = client.raw(b""), client.raw(b"")
+    assert first.told["peer"] == "frodo"
+    assert second.told == {"error": "name.mismatch"}
+    assert third.told["peer"] == "sam"
+
+
+def test_a_unix_socket_is_the_proxy_where_it_is_trusted(tmp_path: Path) -> None:
+    """The listening side says that it is one."""
+    app = behind_a_proxy(source=applications.source(UNIX_SOCKET))
+    with tornado_serving(app, path=str(tmp_path / "s")) as server:
+        assert server.ask(f"Client-Cert: {item(FRODO)}").told["peer"] == "frodo"
+    with tornado_serving(app) as server:
+        assert server.ask(f"Client-Cert: {item(FRODO)}").told == {"error": "forwarded.untrusted-proxy"}
+
+
+@pytest.mark.parametrize(
+    ("cache", "expected"),
+    [
+        ("vary", {"cache-control": "public", "vary": "client-cert, client-cert-chain"}),
+        (None, {"cache-control": "public"}),
+    ],
+)
+def test_responses_are_kept_apart_as_the_option_says(cache: Any, expected: dict[str, str]) -> None:
+    """RFC 9440, 2.4: Vary names the headers; ``None`` leaves it to the application, but for the certificate itself."""
+    with tornado_serving(behind_a_proxy(cache=cache, required=False)) as server:
+        for headers in ((f"Client-Cert: {item(FRODO)}",), ()):
+            reply = server.ask(*headers)
+            found = {name: reply.headers[name].lower() for name in ("cache-control", "vary") if name in reply.headers}
+            assert found == expected
+            assert "client-cert" not in reply.headers
+
+
+@pytest.mark.parametrize(
+    ("select", "told"),
+    [
+        (lambda _: applications.verifier_for(ROOT.pem), {"peer": "frodo"}),
+        (lambda request: request.headers["Tenant"], {"error": "policy.error"}),
+        (lambda _: None, {"error": "policy.bad-result"}),
+    ],
+)
+def test_the_verifier_of_a_request_may_be_selected(select: Any, told: dict[str, str]) -> None:
+    """A callable of the request, coroutine functions included; what it raises is a refusal."""
+
+    async def later(request: httputil.HTTPServerRequest) -> Any:
+        assert "Client-Cert" not in request.headers
+        await asyncio.sleep(0)
+        return select(request)
+
+    for choose in (select, later):
+        with tornado_serving(behind_a_proxy(verifier=None, select=choose)) as server:
+            reply = server.ask(f"Client-Cert: {item(FRODO)}")
+            assert reply.told == {**reply.told, **told}
+
+
+def test_a_resolver_looks_up_what_the_policy_of_a_forwarded_certificate_needs() -> None:
+    """Async, in the loop of the server; where it fails the answer is 503, to be tried again."""
+    row = Row()
+    verifier = Verifier.for_clients(
+        trust=TrustStore(anchors=[ROOT.certificate]), policy=policies.CommonName("frodo") & enrolled
+    )
+    with tornado_serving(behind_a_proxy(verifier=verifier, resolver=Resolver({"loops.enrolled": row}))) as server:
+        assert server.ask(f"Client-Cert: {item(FRODO)}").told["peer"] == "frodo"
+        row.failing = True
+        reply = server.ask(f"Client-Cert: {item(FRODO)}")
+        assert reply.status == 503
+        assert "retry-after" in reply.headers
+
+
+def test_a_request_without_a_handler_is_told_by_the_error_itself() -> None:
+    """Nothing can be answered there."""
+
+    class Asks(web.RequestHandler):
+        def get(self) -> None:
+            with pytest.raises(NoPeerCertificate):
+                ours.peer(self.request)
+            self.write("told")
+
+    context = server_context(client_certificate="optional")
+    with tornado_serving(guarded(web.Application([("/", Asks)]), required=False), context=context) as server:
+        assert ask(server, "none").body == b"told"
+
+
+def test_the_application_is_told_of_the_end_of_a_connection() -> None:
+    """The middleware stands between a server and any delegate of Tornado's."""
+    ended: list[object] = []
+
+    class Told(httputil.HTTPServerConnectionDelegate):
+        def on_close(self, server_conn: object) -> None:
+            ended.append(server_conn)
+
+    guarded(Told()).on_close("connection")
+    assert ended == ["connection"]
+
+
+def test_what_does_not_go_together_is_said_when_it_is_built() -> None:
+    """No application, no source, no policy."""
+    with pytest.raises(ConfigurationError, match="Application"):
+        ours.Middleware(print, source="connection")  # type: ignore[arg-type]
+    with pytest.raises(ConfigurationError, match="source"):
+        guarded(source="header")
+    with pytest.raises(ConfigurationError, match="callable"):
+        ours.require("frodo")  # type: ignore[arg-type]
