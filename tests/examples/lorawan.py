@@ -5,11 +5,9 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
 import shutil
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Generator
 from pathlib import Path
@@ -23,13 +21,11 @@ from websockets.sync.client import ClientConnection, connect
 
 from mtlspolicy.testing import CertificateAuthority, IssuedCertificate
 
-HOST: Final = "127.0.0.1"
-PATIENCE: Final = 20.0
-"""Seconds after which something has failed to come; none comes near it."""
+from .programs import HOST, PATIENCE, running  # noqa: TID252 - tests are no package that could be named
+
 EXAMPLE: Final = Path(__file__).parents[2] / "examples" / "lorawan"
 ACME: Final = "acme.lns.example.com"
 ZOO: Final = "zoo.lns.example.com"
-_SAID: Final = "app.said"
 NOTHING_NEW: Final = bytes(14)
 EUI: Final = "1111111111111111"
 OTHER: Final = "58a0cbfffe802b7c"
@@ -111,11 +107,12 @@ class Answer(NamedTuple):
 
 
 class Server(NamedTuple):
-    """The program that runs: its process, port, and folder."""
+    """The program that runs: its process, port, folder, and the file of what it prints."""
 
     process: subprocess.Popen[bytes]
     port: int
     folder: Path
+    output: Path
 
     @property
     def trust(self) -> Path:
@@ -125,13 +122,7 @@ class Server(NamedTuple):
     @property
     def said(self) -> str:
         """What it has printed so far."""
-        return (self.folder / _SAID).read_text(encoding="utf-8", errors="replace")
-
-
-def free_port() -> int:
-    """Return a port of loopback on which nobody listens."""
-    with socket.create_server((HOST, 0)) as listening:
-        return int(listening.getsockname()[1])
+        return self.output.read_text(encoding="utf-8", errors="replace")
 
 
 @contextlib.contextmanager
@@ -140,33 +131,8 @@ def serving(pki: Pki, folder: Path) -> Generator[Server, None, None]:
     for path in EXAMPLE.glob("*.py"):
         shutil.copy(path, folder)
     pki.trust(folder / "trust")
-    port = free_port()
-    program = (folder / "app.py").read_text(encoding="utf-8")
-    assert program.count("port=8000") == 1
-    (folder / "app.py").write_text(program.replace("port=8000", f"port={port}"), encoding="utf-8")
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    said = folder / _SAID
-    with said.open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, "app.py"], cwd=folder, env=environment, stdout=output, stderr=subprocess.STDOUT
-        )
-        try:
-            _until_listening(process, port, said)
-            yield Server(process, port, folder)
-        finally:
-            process.terminate()
-            process.wait(PATIENCE)
-
-
-def _until_listening(process: subprocess.Popen[bytes], port: int, said: Path) -> None:
-    end = time.monotonic() + PATIENCE
-    while True:
-        assert process.poll() is None, f"it ended by itself: {said.read_text(errors='replace')}"
-        with contextlib.suppress(ConnectionRefusedError):
-            socket.create_connection((HOST, port), timeout=PATIENCE).close()
-            return
-        assert time.monotonic() < end, f"it does not listen: {said.read_text(errors='replace')}"
-        time.sleep(0.02)
+    with running(folder, printed=8000) as program:
+        yield Server(program.process, program.port, folder, program.said)
 
 
 @contextlib.contextmanager

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import http.client
-import os
-import socket
+import shutil
 import ssl
-import subprocess
-import sys
-import time
 from collections.abc import Generator
 from pathlib import Path
 from typing import Final
@@ -17,9 +12,8 @@ from typing import Final
 import pytest
 
 from mtlspolicy.testing import CertificateAuthority
+from tests.examples.programs import PATIENCE, running
 
-HOST: Final = "127.0.0.1"
-PATIENCE: Final = 20.0
 """Seconds after which something has failed to come; none comes near it."""
 EXAMPLE: Final = Path(__file__).parents[2] / "examples" / "aiohttp" / "app.py"
 
@@ -36,34 +30,9 @@ def port(partners: CertificateAuthority, tmp_path_factory: pytest.TempPathFactor
     folder = tmp_path_factory.mktemp("aiohttp")
     (folder / "clients-ca.pem").write_bytes(partners.pem)
     partners.issue_server("localhost").files(folder, name="server")
-    program = EXAMPLE.read_text(encoding="utf-8")
-    assert program.count("port=8443") == 1
-    with socket.create_server((HOST, 0)) as listening:
-        number = int(listening.getsockname()[1])
-    (folder / "app.py").write_text(program.replace("port=8443", f"port={number}"), encoding="utf-8")
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    said = folder / "app.said"
-    with said.open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, "app.py"], cwd=folder, env=environment, stdout=output, stderr=subprocess.STDOUT
-        )
-        try:
-            _until_listening(process, number, said)
-            yield number
-        finally:
-            process.terminate()
-            process.wait(PATIENCE)
-
-
-def _until_listening(process: subprocess.Popen[bytes], port: int, said: Path) -> None:
-    end = time.monotonic() + PATIENCE
-    while True:
-        assert process.poll() is None, f"it ended by itself: {said.read_text(errors='replace')}"
-        with contextlib.suppress(ConnectionRefusedError):
-            socket.create_connection((HOST, port), timeout=PATIENCE).close()
-            return
-        assert time.monotonic() < end, f"it does not listen: {said.read_text(errors='replace')}"
-        time.sleep(0.02)
+    shutil.copy(EXAMPLE, folder / "app.py")
+    with running(folder, printed=8443) as program:
+        yield program.port
 
 
 def ask(port: int, partners: CertificateAuthority, name: str | None, path: str) -> tuple[int, bytes]:

@@ -3,13 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
-import socket
 import ssl
-import subprocess
-import sys
-import time
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any, Final
@@ -18,10 +13,8 @@ import httpx
 import pytest
 
 from mtlspolicy.testing import CertificateAuthority, IssuedCertificate
+from tests.examples.programs import PATIENCE, running
 
-HOST: Final = "127.0.0.1"
-PATIENCE: Final = 20.0
-"""Seconds after which something has failed to come; none comes near it."""
 EXAMPLES: Final = Path(__file__).parents[2] / "examples"
 NAMES: Final = ["fastapi", "flask", "django"]
 
@@ -34,38 +27,12 @@ def bank() -> CertificateAuthority:
 
 @contextlib.contextmanager
 def _running(name: str, folder: Path, bank: CertificateAuthority) -> Generator[int, None, None]:
-    """Run a copy of the example in *folder*, with its port changed and nothing else; yields the port."""
+    """Run a copy of the example in *folder*; yields the port."""
     (folder / "ca.pem").write_bytes(bank.pem)
     bank.issue_server("localhost").files(folder, name="server")
-    program = (EXAMPLES / name / "app.py").read_text(encoding="utf-8")
-    assert program.count("port=8443") == 1
-    with socket.create_server((HOST, 0)) as listening:
-        port = int(listening.getsockname()[1])
-    (folder / "app.py").write_text(program.replace("port=8443", f"port={port}"), encoding="utf-8")
-    said = folder / "app.said"
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    with said.open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, "app.py"], cwd=folder, env=environment, stdout=output, stderr=subprocess.STDOUT
-        )
-        try:
-            _until_listening(process, port, said)
-            yield port
-        finally:
-            process.terminate()
-            process.wait(PATIENCE)
-            shutil.rmtree(folder / "__pycache__", ignore_errors=True)
-
-
-def _until_listening(process: subprocess.Popen[bytes], port: int, said: Path) -> None:
-    end = time.monotonic() + PATIENCE
-    while True:
-        assert process.poll() is None, f"it ended by itself: {said.read_text(errors='replace')}"
-        with contextlib.suppress(ConnectionRefusedError):
-            socket.create_connection((HOST, port), timeout=PATIENCE).close()
-            return
-        assert time.monotonic() < end, f"it does not listen: {said.read_text(errors='replace')}"
-        time.sleep(0.02)
+    shutil.copy(EXAMPLES / name / "app.py", folder)
+    with running(folder, printed=8443) as program:
+        yield program.port
 
 
 def _context(bank: CertificateAuthority, leaf: IssuedCertificate | None) -> ssl.SSLContext:

@@ -14,10 +14,8 @@ from tests.examples.lorawan import (
     ACME,
     CLAIM,
     EUI,
-    HOST,
     NOTHING_NEW,
     OTHER,
-    PATIENCE,
     ZOO,
     Answer,
     Pki,
@@ -29,6 +27,7 @@ from tests.examples.lorawan import (
     websocket,
     xfcc,
 )
+from tests.examples.programs import HOST, PATIENCE
 
 STRANGER = "127.0.0.9"
 

@@ -19,7 +19,6 @@ from ..examples.lorawan import (  # noqa: TID252 - tests are no package that cou
     CLAIM,
     EUI,
     EXAMPLE,
-    HOST,
     NOTHING_NEW,
     OTHER,
     ZOO,
@@ -29,11 +28,11 @@ from ..examples.lorawan import (  # noqa: TID252 - tests are no package that cou
     admitted_in_time,
     discovered,
     echoed,
-    free_port,
     serving,
     websocket,
     xfcc,
 )
+from ..examples.programs import HOST, free_port  # noqa: TID252 - the same
 from .programs import require_curl_with_openssl, run  # noqa: TID252 - the same
 from .proxies.envoy import envoy  # noqa: TID252 - the same
 from .proxies.programs import require  # noqa: TID252 - the same
