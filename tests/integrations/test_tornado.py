@@ -10,19 +10,15 @@ import sys
 import threading
 import time
 from collections.abc import Generator
-from pathlib import Path
-from typing import Any
 
 import pytest
 from tornado import httputil, web
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
-from mtlspolicy import Resolver, TrustStore, Verifier, policies, tls
+from mtlspolicy import Resolver, Verifier, policies, tls
 from mtlspolicy.errors import ConfigurationError, NoPeerCertificate
-from mtlspolicy.forwarded import UNIX_SOCKET
 from mtlspolicy.integrations import tornado as ours
-from tests.integrations import applications
 from tests.integrations.loop_serving import (
     CREDENTIAL,
     POLICY,
@@ -35,7 +31,6 @@ from tests.integrations.loop_serving import (
     client_context,
     crl_resolver,
     dialed,
-    enrolled,
     left_in_the_middle,
     open_files,
     outlives_trust,
@@ -43,7 +38,7 @@ from tests.integrations.loop_serving import (
     silent,
     until,
 )
-from tests.integrations.serving import FRODO, GOLLUM, HOST, PATIENCE, ROOT, SAM, STRANGER, Server, item
+from tests.integrations.serving import FRODO, GOLLUM, PATIENCE, SAM, Server, item
 from tests.integrations.tornado_serving import application, behind_a_proxy, guarded, tornado_serving
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Tornado there needs another loop, and no Unix sockets")
@@ -289,37 +284,6 @@ def test_the_proxy_says_who_it_is_and_the_application_does_not_see_how(proxied: 
     assert proxied.ask().told == {"error": "path.no-certificate"}
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux lends the whole network 127.0.0.0/8")
-def test_a_stranger_who_says_that_he_is_the_proxy_is_not(proxied: Server) -> None:
-    """``xheaders=True`` believes X-Forwarded-For and X-Real-Ip of anybody: the socket's address counts."""
-    for header in (f"X-Forwarded-For: {HOST}", f"X-Real-Ip: {HOST}"):
-        reply = proxied.ask(f"Client-Cert: {item(FRODO)}", header, origin=STRANGER)
-        assert (reply.status, reply.told) == (403, {"error": "forwarded.untrusted-proxy"})
-
-
-@pytest.mark.parametrize(
-    "lines",
-    [
-        ["Client_Cert: {frodo}"],
-        ["Client.Cert: {frodo}"],
-        ["Client-Cert: {sam}", "Client_Cert: {frodo}"],
-        ["Client-Cert: {sam}", "Client-Cert: {frodo}"],
-        ["X-Other: 1", " Client-Cert: {frodo}"],
-        ["Client-Cert: {frodo}", "Connection: client-cert"],
-        ["Client-Cert : {frodo}"],
-        ["X-Other: 1\rClient-Cert: {frodo}"],
-        ["X-Other: 1\x00", "Client-Cert\x00: {frodo}"],
-        ["Client-Cert: {frodo}", "Early-Data: 1"],
-        ["Client-Cert: {frodo}\xe9"],
-    ],
-)
-def test_a_smuggled_header_gives_no_identity(proxied: Server, lines: list[str]) -> None:
-    """Aliases, copies, bare CR and NUL, written octet by octet: refused by Tornado or by us, and never frodo."""
-    reply = proxied.ask(*[line.format(frodo=item(FRODO), sam=item(SAM)) for line in lines])
-    assert reply.status in {0, 400, 403, 425}
-    assert b"frodo" not in reply.body
-
-
 def test_old_versions_of_http_carry_no_identity(proxied: Server) -> None:
     """A proxy of today speaks HTTP/1.1."""
     with proxied.connection() as client:
@@ -335,82 +299,6 @@ def test_trailers_are_no_headers(proxied: Server) -> None:
         reply = client.raw(text.encode("ascii"))
     assert b"frodo" not in reply.body
     assert reply.status in {0, 400, 403}
-
-
-def test_one_connection_of_the_proxy_carries_many_clients(proxied: Server) -> None:
-    """Requests one after the other, and pipelined: each has its own peer, and one without a certificate has none."""
-    with proxied.connection() as client:
-        assert client.ask(f"Client-Cert: {item(FRODO)}").told["peer"] == "frodo"
-        assert client.ask(f"Client-Cert: {item(SAM)}").told["peer"] == "sam"
-        assert client.ask().told == {"error": "path.no-certificate"}
-        lines = [f"GET / HTTP/1.1\r\nHost: a\r\nClient-Cert: {item(der)}\r\n\r\n" for der in (FRODO, GOLLUM, SAM)]
-        first = client.raw("".join(lines).encode("ascii"))
-        second, third = client.raw(b""), client.raw(b"")
-    assert first.told["peer"] == "frodo"
-    assert second.told == {"error": "name.mismatch"}
-    assert third.told["peer"] == "sam"
-
-
-def test_a_unix_socket_is_the_proxy_where_it_is_trusted(tmp_path: Path) -> None:
-    """The listening side says that it is one."""
-    app = behind_a_proxy(source=applications.source(UNIX_SOCKET))
-    with tornado_serving(app, path=str(tmp_path / "s")) as server:
-        assert server.ask(f"Client-Cert: {item(FRODO)}").told["peer"] == "frodo"
-    with tornado_serving(app) as server:
-        assert server.ask(f"Client-Cert: {item(FRODO)}").told == {"error": "forwarded.untrusted-proxy"}
-
-
-@pytest.mark.parametrize(
-    ("cache", "expected"),
-    [
-        ("vary", {"cache-control": "public", "vary": "client-cert, client-cert-chain"}),
-        (None, {"cache-control": "public"}),
-    ],
-)
-def test_responses_are_kept_apart_as_the_option_says(cache: Any, expected: dict[str, str]) -> None:
-    """RFC 9440, 2.4: Vary names the headers; ``None`` leaves it to the application, but for the certificate itself."""
-    with tornado_serving(behind_a_proxy(cache=cache, required=False)) as server:
-        for headers in ((f"Client-Cert: {item(FRODO)}",), ()):
-            reply = server.ask(*headers)
-            found = {name: reply.headers[name].lower() for name in ("cache-control", "vary") if name in reply.headers}
-            assert found == expected
-            assert "client-cert" not in reply.headers
-
-
-@pytest.mark.parametrize(
-    ("select", "told"),
-    [
-        (lambda _: applications.verifier_for(ROOT.pem), {"peer": "frodo"}),
-        (lambda request: request.headers["Tenant"], {"error": "policy.error"}),
-        (lambda _: None, {"error": "policy.bad-result"}),
-    ],
-)
-def test_the_verifier_of_a_request_may_be_selected(select: Any, told: dict[str, str]) -> None:
-    """A callable of the request, coroutine functions included; what it raises is a refusal."""
-
-    async def later(request: httputil.HTTPServerRequest) -> Any:
-        assert "Client-Cert" not in request.headers
-        await asyncio.sleep(0)
-        return select(request)
-
-    for choose in (select, later):
-        with tornado_serving(behind_a_proxy(verifier=None, select=choose)) as server:
-            reply = server.ask(f"Client-Cert: {item(FRODO)}")
-            assert reply.told == {**reply.told, **told}
-
-
-def test_a_resolver_looks_up_what_the_policy_of_a_forwarded_certificate_needs() -> None:
-    """Async, in the loop of the server; where it fails the answer is 503, to be tried again."""
-    row = Row()
-    verifier = Verifier.for_clients(
-        trust=TrustStore(anchors=[ROOT.certificate]), policy=policies.CommonName("frodo") & enrolled
-    )
-    with tornado_serving(behind_a_proxy(verifier=verifier, resolver=Resolver({"loops.enrolled": row}))) as server:
-        assert server.ask(f"Client-Cert: {item(FRODO)}").told["peer"] == "frodo"
-        row.failing = True
-        reply = server.ask(f"Client-Cert: {item(FRODO)}")
-        assert reply.status == 503
-        assert "retry-after" in reply.headers
 
 
 def test_a_request_without_a_handler_is_told_by_the_error_itself() -> None:
