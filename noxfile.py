@@ -86,9 +86,10 @@ def tests(session: nox.Session) -> None:
     for old in MEASURED.glob(f"{data}.*"):
         old.unlink()
     env = {"COVERAGE_FILE": str(MEASURED / data), "MTLSPOLICY_TESTS_RUN_ON": "wheel"}
-    # Many tests wait for a server, so one process more than there are processors; a file's tests stay in one process.
-    workers = str((os.cpu_count() or 1) + 1)
-    session.run("coverage", "run", "-m", "pytest", "-n", workers, "--dist", "loadfile", *session.posargs, env=env)
+    # Many tests wait for a server, so one process more than there are processors; a file's tests stay in one process,
+    # and the files in their order, because those with few tests take longest and would come last.
+    spread = ("-n", str((os.cpu_count() or 1) + 1), "--dist", "loadfile", "--no-loadscope-reorder")
+    session.run("coverage", "run", "-m", "pytest", *spread, *session.posargs, env=env)
 
 
 @nox.session
