@@ -201,6 +201,7 @@ class _Memory:
         return results
 
 
+@pytest.mark.timeout(300)  # a quarter of a minute on two idle cores
 @pytest.mark.parametrize("slow", [False, True])
 def test_threads_that_meet_in_one_tls_object_get_one_decision(slow: bool, tmp_path: Path) -> None:
     """Handshakes and a write at once: the policy is asked once, and nobody is ahead of it or crashes OpenSSL."""

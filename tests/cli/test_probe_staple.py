@@ -25,7 +25,10 @@ from mtlspolicy.testing import CertificateAuthority
 
 from .probing import HOST, Served, Site, listening  # noqa: TID252 - tests are no package that could be named
 
-NOW = datetime.now(UTC)
+
+def now() -> datetime:
+    """Return the time: responses are signed as of now, whenever this module was read."""
+    return datetime.now(UTC)
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +37,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
     return Site(tmp_path_factory.mktemp("site"))
 
 
-def _response(site: Site, status: ocsp.OCSPCertStatus, at: datetime = NOW) -> bytes:
+def _response(site: Site, status: ocsp.OCSPCertStatus, at: datetime | None = None) -> bytes:
+    at = at or now()
     builder = ocsp.OCSPResponseBuilder().add_response(
         site.server.certificate, site.issuing.certificate, hashes.SHA1(), status, at - timedelta(minutes=1),  # noqa: S303 - a CertID's
         at + timedelta(hours=1), at - timedelta(minutes=2) if status is ocsp.OCSPCertStatus.REVOKED else None, None,
@@ -71,7 +75,7 @@ def _place(port: int, name: str = "localhost") -> Place:
 def _chain(site: Site, trust: Any = None) -> Chain:
     anchors = [site.root.certificate] if trust is None else [trust]
     verifier = Verifier.for_servers(trust=TrustStore(anchors=anchors), expected="localhost")
-    return read_chain([site.server.der, site.issuing.der], verifier, NOW)
+    return read_chain([site.server.der, site.issuing.der], verifier, now())
 
 
 @pytest.mark.parametrize(
@@ -83,7 +87,7 @@ def test_a_response_is_read(site: Site, status: ocsp.OCSPCertStatus, expected: s
     """A response that the issuer signed says what it says."""
     with stapling(site, _response(site, status)) as served:
         found = stapled(_place(served.port), Clock(20))
-    staple = read_staple(found, _chain(site), NOW)
+    staple = read_staple(found, _chain(site), now())
     assert isinstance(staple, Staple)
     assert (staple.status, staple.code) == (expected, f"ocsp.{expected}")
 
@@ -93,15 +97,15 @@ def test_no_response(site: Site) -> None:
     with stapling(site, b"") as served:
         assert stapled(_place(served.port), Clock(20)) is None
         assert stapled(_place(served.port, HOST), Clock(20)) is None
-    assert read_staple(None, _chain(site), NOW) is None
+    assert read_staple(None, _chain(site), now()) is None
 
 
 def test_a_response_that_cannot_be_used(site: Site) -> None:
     """Garbage, an old response and one that is too large are three codes, and none of them is good."""
-    old = _response(site, ocsp.OCSPCertStatus.GOOD, NOW - timedelta(days=3))
+    old = _response(site, ocsp.OCSPCertStatus.GOOD, now() - timedelta(days=3))
     cases = ((b"\x30\x03abc", "ocsp.malformed"), (old, "ocsp.too-old"), (bytes(70_000), "ocsp.too-large"))
     for response, code in cases:
-        staple = read_staple(response, _chain(site), NOW)
+        staple = read_staple(response, _chain(site), now())
         assert isinstance(staple, Staple)
         assert staple.status == "unavailable"
         assert staple.code == code
@@ -109,7 +113,7 @@ def test_a_response_that_cannot_be_used(site: Site) -> None:
 
 def test_a_response_of_a_server_that_is_not_verified(site: Site) -> None:
     """Without a validated path there is no issuer whose signature could count."""
-    unseen = read_staple(b"x" * 9, _chain(site, CertificateAuthority("Else").certificate), NOW)
+    unseen = read_staple(b"x" * 9, _chain(site, CertificateAuthority("Else").certificate), now())
     assert isinstance(unseen, Unseen)
     assert "not verified" in unseen.reason
 

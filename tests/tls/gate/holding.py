@@ -128,7 +128,9 @@ async def serve(folder: Path, number: int) -> dict[str, Any]:
     took = time.monotonic() - held_at
     server.close()
     await server.wait_closed()
-    await asyncio.sleep(0.1)
+    end = time.monotonic() + 60
+    while open_files() > files and time.monotonic() < end:
+        await asyncio.sleep(0.1)
     return {
         "peak": peak,
         "each": (memory_then - before) / peak,
