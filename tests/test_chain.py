@@ -187,3 +187,22 @@ def test_a_chain_limit_below_that_of_one_certificate_holds() -> None:
             assert not limits.surely_hold(chain.ders)
             with pytest.raises(MalformedEvidence, match="at most"):
                 PresentedChain.parse(chain, limits=limits)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        [LEAF.der, LEAF.der],
+        [LEAF.der, ISSUING.pem],
+        [LEAF.certificate_pem, ISSUING.der],
+        [LEAF.der, ISSUING.certificate],
+        [ISSUING.certificate, LEAF.der],
+        (LEAF.der, ISSUING.der),
+        [LEAF.der],
+        [LEAF.der, ISSUING.der, ROOT.der],
+    ],
+)
+def test_two_certificates_are_read_as_any_number_is(data: Any) -> None:
+    """The usual pair is taken as it is; a twin, PEM, another sequence or number comes to the same."""
+    parsed = [PresentedChain.parse([one]).ders[0] for one in data]
+    assert PresentedChain.parse(data).ders == tuple(dict.fromkeys(parsed))

@@ -20,7 +20,7 @@ LEAF = CA.issue_client("leaf")
 def bearing(key: Any) -> ParsedCertificate:
     """Return a certificate whose public key reads as *key*."""
     certificate = ParsedCertificate(LEAF.der)
-    certificate.__dict__["public_key"] = key
+    certificate.__dict__.update(public_key=key, key_form=None)  # of none of the usual forms, which are read by bytes
     return certificate
 
 

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mtlspolicy import TrustStore, Verifier, policies
 from mtlspolicy._certificate import ParsedCertificate
-from mtlspolicy._path_cache import ISSUERS, PRESENTATIONS, SELF_SIGNED, Entry, PathCache
+from mtlspolicy._path_cache import ISSUERS, PRESENTATIONS, SELF_SIGNED, WHOLE, Entry, PathCache
 from mtlspolicy._path_value import CertificationPath
 from mtlspolicy.testing import CertificateAuthority, broken
 
@@ -152,6 +153,29 @@ def test_parsed_cas_are_bounded() -> None:
     for number in range(ISSUERS + 1):
         issuer = ParsedCertificate(b"%d" % number)
         cache.put(
-            ("s", (), b"%d" % number), Entry((CertificationPath((leaf, issuer, root), "P"),), complete=True, kept=({},))
+            ("s", (b"%d" % number,)), Entry((CertificationPath((leaf, issuer, root), "P"),), complete=True, kept=({},))
         )
     assert list(cache._issuers) == [b"%d" % ISSUERS]
+
+
+def test_many_bytes_are_kept_as_a_digest() -> None:
+    """Junk of a peer stays in memory as 32 bytes for each presentation; where one certificate ends counts still."""
+    cache = PathCache()
+    half = bytes(WHOLE // 2)
+    assert cache.key("s", (half, half)) == ("s", (half, half))
+    large = cache.key("s", (half, half, b"x"))
+    assert len(large[1][-1]) == 32  # type: ignore[arg-type]
+    others = [(half + b"x", half), (half, half + b"x"), (half, half, b"y"), (half, b"x", half), (half, half)]
+    assert large not in [cache.key("s", other) for other in others]
+    assert large == cache.key("s", (bytes(WHOLE // 2), half, b"x"))
+    assert large != cache.key("t", (half, half, b"x"))
+
+
+def test_a_key_holds_no_second_copy_of_an_issuer() -> None:
+    """The bytes of an issuing CA, which every peer sends anew, are held once."""
+    verifier = Verifier.for_clients(trust=TrustStore(anchors=[ROOT.der]), policy=policies.Anyone())
+    for name in ("a", "b", "c"):
+        client = ISSUING.issue_client(name)
+        assert verifier.decide([client.der, bytes(bytearray(ISSUING.der))])
+    held = {id(ders[1]) for _, ders in verifier._cache._new}
+    assert (len(verifier._cache), len(held)) == (3, 1)

@@ -8,11 +8,12 @@ import pytest
 from cryptography import x509
 from cryptography.x509.oid import ExtensionOID
 
+from mtlspolicy import _path_search
 from mtlspolicy._certificate import ParsedCertificate
 from mtlspolicy._path_search import Search, search
 from mtlspolicy._trust import TrustStore
 from mtlspolicy.errors import MalformedEvidence
-from mtlspolicy.testing import CertificateAuthority, broken
+from mtlspolicy.testing import CertificateAuthority, IssuedCertificate, broken
 
 ROOT = CertificateAuthority("root")
 ISSUING = ROOT.intermediate("issuing")
@@ -205,3 +206,40 @@ def test_bytes_that_cannot_be_read_end_the_search() -> None:
     """What is sent along is read whole: rubbish among it is an error of the whole."""
     with pytest.raises(MalformedEvidence):
         _search(LEAF.der, b"rubbish", store=TrustStore(anchors=[ROOT.der]))
+
+
+_STRAY = OTHER.intermediate("stray")
+_PRESENTED = (LEAF, ISSUING, ROOT, OTHER, _STRAY, CertificateAuthority("root", key=ROOT.key), ISSUING.issue_client("b"))
+_STORES = (
+    TrustStore(anchors=[ROOT.der]),
+    TrustStore(anchors=[ROOT.der, OTHER.der]),
+    TrustStore(anchors=[ROOT.der, _PRESENTED[5].der]),
+    TrustStore(anchors=[ISSUING.der]),
+    TrustStore(anchors=[ISSUING.der, ROOT.der]),
+    TrustStore(anchors=[ROOT.der], intermediates=[ISSUING.der]),
+    TrustStore(anchors=[ROOT.der], distrusted=[OTHER.der]),
+    TrustStore(anchors=[ROOT.der], distrusted=[ISSUING.der]),
+)
+
+
+def test_the_usual_chain_is_found_as_any_other_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One issuing CA below one anchor is found without a search, and what is found is what the search finds."""
+    cases = [
+        (one, other, store, longest)
+        for one in _PRESENTED for other in _PRESENTED if one is not other
+        for store in _STORES for longest in (2, 3, 4)
+    ]  # fmt: skip
+
+    def answers() -> list[Search]:
+        return [
+            search((_held(one), _held(other)), store, longest=longest, most=8) for one, other, store, longest in cases
+        ]
+
+    quick = answers()
+    monkeypatch.setattr(_path_search, "_usual", lambda *_: None)
+    assert answers() == quick
+    assert sum(len(found.candidates) for found in quick) > 50
+
+
+def _held(issued: CertificateAuthority | IssuedCertificate) -> ParsedCertificate:
+    return ParsedCertificate(issued.der)

@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 
-from mtlspolicy._der import KeyForm, Layout, certificate_layout, key_form
+from mtlspolicy._der import Layout, certificate_layout
+from mtlspolicy._der_keys import KeyForm, key_form
+from mtlspolicy._der_usual import usual_layout
 from mtlspolicy._identifiers import SUBJECT_ALT_NAME, PresentedIdentifiers
 from mtlspolicy._lazy import lazy
 from mtlspolicy._names import DistinguishedName
@@ -30,8 +32,9 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 _Extension = TypeVar("_Extension", bound=x509.ExtensionType)
 
-_not_before: Final[Callable[[x509.Certificate], datetime]] = attrgetter("not_valid_before_utc")
-_not_after: Final[Callable[[x509.Certificate], datetime]] = attrgetter("not_valid_after_utc")
+_times: Final[Callable[[x509.Certificate], tuple[datetime, datetime]]] = attrgetter(
+    "not_valid_before_utc", "not_valid_after_utc"
+)
 _public_key: Final[Callable[[x509.Certificate], CertificatePublicKeyTypes]] = methodcaller("public_key")
 """A getter written in C is a call less of Python's than a function."""
 
@@ -111,12 +114,13 @@ class ParsedCertificate:
     @lazy
     def layout(self) -> Layout:
         """Parts of the certificate as they stand in its bytes."""
-        layout = certificate_layout(self.der)
+        layout = usual_layout(self.der) or certificate_layout(self.der)
         held = self.__dict__  # what is asked for next, always
         held["serial_number"] = int.from_bytes(layout.serial, "big", signed=True)
         values = {kind: value for kind, _, value in layout.extensions}
         if len(values) == len(layout.extensions):
             held["_extension_values"] = values
+        held["critical"] = frozenset([kind for kind, critical, _ in layout.extensions if critical])
         return layout
 
     @lazy
@@ -143,12 +147,12 @@ class ParsedCertificate:
 
     @lazy
     def key_canonical(self) -> bool:
-        """Whether the public key, which is read for this, stands in the certificate in its one canonical encoding."""
-        form = self.key_form
-        if form is not None and form.rsa_bits:
-            return True  # any number is a modulus to its parser
-        key = self.public_key
-        return form is not None or key.public_bytes(*_canonical()) == self.layout.spki
+        """Whether the public key stands in the certificate in its one canonical encoding.
+
+        Raises:
+            MalformedEvidence: It cannot be read.
+        """
+        return self.key_form is not None or self.public_key.public_bytes(*_canonical()) == self.layout.spki
 
     @lazy
     def key_form(self) -> KeyForm | None:
@@ -189,15 +193,21 @@ class ParsedCertificate:
         number: int = self.__dict__["serial_number"]
         return number
 
+    @property
+    def _validity(self) -> tuple[datetime, datetime]:
+        both = self._read("the validity", _times)
+        self.__dict__.update(not_before=both[0], not_after=both[1])  # who asks for one asks for the other
+        return both
+
     @lazy
     def not_before(self) -> datetime:
         """Start of the validity, aware, UTC."""
-        return self._read("notBefore", _not_before)
+        return self._validity[0]
 
     @lazy
     def not_after(self) -> datetime:
         """End of the validity, aware, UTC; the last second is valid."""
-        return self._read("notAfter", _not_after)
+        return self._validity[1]
 
     @lazy
     def names(self) -> PresentedIdentifiers:
@@ -247,7 +257,9 @@ class ParsedCertificate:
     @lazy
     def critical(self) -> frozenset[str]:
         """Dotted OIDs of the extensions that are marked critical."""
-        return frozenset([oid for oid, critical, _ in self.layout.extensions if critical])
+        self.layout  # noqa: B018 - writes it
+        critical: frozenset[str] = self.__dict__["critical"]
+        return critical
 
 
 @cache

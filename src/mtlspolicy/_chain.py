@@ -65,6 +65,8 @@ class Limits:
 
 DEFAULT_LIMITS: Final = Limits()
 
+_DER: Final = b"\x30\x82"
+"""How a certificate of more than 255 bytes begins, and nothing that is PEM: see `looks_like_pem`."""
 _BYTES: Final = (bytes, bytearray, memoryview)
 
 ChainInput: TypeAlias = "PresentedChain | bytes | x509.Certificate | Sequence[bytes | x509.Certificate]"
@@ -99,7 +101,10 @@ class PresentedChain:
             MalformedEvidence: No certificate, something else among the PEM blocks, or outside the limits
                 (``chain.too-large``).
         """
-        chain = data if isinstance(data, PresentedChain) else cls(tuple(dict.fromkeys(_split(data))), possession)
+        if isinstance(data, PresentedChain):
+            chain = data
+        else:
+            chain = cls(_pair(data) or tuple(dict.fromkeys(_split(data))), possession)
         if not limits.surely_hold(chain.ders):
             _hold_limits(chain.ders, limits)
         return chain
@@ -131,6 +136,15 @@ def _hold_limits(ders: tuple[bytes, ...], limits: Limits) -> None:
         raise MalformedEvidence(f"certificates of {total} bytes; at most {limits.chain_bytes}", code="chain.too-large")
 
 
+def _pair(data: bytes | x509.Certificate | Sequence[bytes | x509.Certificate]) -> tuple[bytes, ...]:
+    """Return *data* where it is what most peers send, the DER of two certificates; nothing: look closer."""
+    if isinstance(data, list) and len(data) == 2:
+        first, second = data
+        if type(first) is bytes and type(second) is bytes and first[:2] == second[:2] == _DER and first != second:
+            return first, second
+    return ()
+
+
 def _split(data: bytes | x509.Certificate | Iterable[bytes | x509.Certificate]) -> Iterable[bytes]:
     if isinstance(data, _BYTES):
         data = bytes(data)
@@ -148,7 +162,7 @@ def _split(data: bytes | x509.Certificate | Iterable[bytes | x509.Certificate]) 
         raise MalformedEvidence(f"a {type(data).__name__} is not a certificate chain{hint}") from None
     found: list[bytes] = []
     for part in parts:
-        if type(part) is bytes and (part.startswith(b"\x30\x82") or not looks_like_pem(part)):
+        if type(part) is bytes and (part.startswith(_DER) or not looks_like_pem(part)):
             found.append(part)  # of more than 255 bytes and DER, as certificates are: see looks_like_pem
         elif isinstance(part, list | tuple):
             raise MalformedEvidence("a sequence inside the sequence of certificates")

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from mtlspolicy._der import SEQUENCE, element, elements
-from mtlspolicy._names import COMMON_NAME, EMAIL_ADDRESS, DistinguishedName
+from mtlspolicy._names import COMMON_NAME, EMAIL_ADDRESS, DistinguishedName, in_order
 from mtlspolicy.errors import MalformedEvidence
 
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -19,6 +19,8 @@ IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 SUBJECT_ALT_NAME: Final = "2.5.29.17"
 EMAIL, DNS, DIRECTORY, URI, IP = "email", "dns", "directory", "uri", "ip"
 _KINDS: Final = {0x81: EMAIL, 0x82: DNS, 0xA4: DIRECTORY, 0x86: URI, 0x87: IP}
+_TEXTS: Final = (EMAIL, DNS, URI)
+_ATTRIBUTES: Final = (COMMON_NAME, EMAIL_ADDRESS)
 _HOSTILE: Final = frozenset({"Cc", "Cf", "Zl", "Zp", "Cs", "Co", "Cn"})
 """Categories no name may contain: control, format (bidirectional marks, zero width), line and paragraph separators,
 surrogates, private use, unassigned."""
@@ -54,39 +56,30 @@ class PresentedIdentifiers:
     @classmethod
     def read(cls, subject: DistinguishedName, san: bytes | None) -> PresentedIdentifiers:
         """Return the identifiers in *subject* and in *san*, the DER of the subjectAltName value or ``None``."""
-        found: dict[str, list[str]] = {EMAIL: [], DNS: [], URI: []}
+        found: dict[str, list[str]] = {}
         addresses: list[IPAddress] = []
         unreadable: set[str] = set()
+        texts: list[str] = []
+        for rdn in subject.rdns:
+            for kind, value in rdn if len(rdn) == 1 else in_order(rdn):
+                if value is not None:
+                    texts.append(value)
+                    if kind in _ATTRIBUTES:
+                        found.setdefault(kind, []).append(value)
+                elif kind == COMMON_NAME:
+                    unreadable.add("common-name")
         if san is not None:
             try:
                 _read_general_names(san, found, addresses, unreadable)
             except MalformedEvidence:
                 unreadable |= {EMAIL, DNS, URI, IP}
-        common_names: list[str] = []
-        subject_emails: list[str] = []
-        texts: list[str] = []
-        for kind, value in subject.attributes:
-            if value is None:
-                if kind == COMMON_NAME:
-                    unreadable.add("common-name")
-                continue
-            texts.append(value)
-            if kind == COMMON_NAME:
-                common_names.append(value)
-            elif kind == EMAIL_ADDRESS:
-                subject_emails.append(value)
-        texts += [*found[EMAIL], *found[DNS], *found[URI]]
+            texts += [name for kind in _TEXTS if kind in found for name in found[kind]]
+        get = found.get  # fields in their order: names for all of them take longer than all of the above
         return cls(
-            common_names=tuple(common_names),
-            dns_names=tuple(found[DNS]),
-            ip_addresses=tuple(addresses),
-            emails=tuple(found[EMAIL]),
-            uris=tuple(found[URI]),
-            subject_emails=tuple(subject_emails),
-            has_san=san is not None,
-            unreadable=frozenset(unreadable),
-            hostile=None if "".join(texts).isprintable() else next(filter(is_hostile, texts), None),
-        )
+            tuple(get(COMMON_NAME, ())), tuple(get(DNS, ())), tuple(addresses), tuple(get(EMAIL, ())),
+            tuple(get(URI, ())), tuple(get(EMAIL_ADDRESS, ())), san is not None, frozenset(unreadable),
+            None if "".join(texts).isprintable() else next(filter(is_hostile, texts), None),
+        )  # fmt: skip
 
 
 def _read_general_names(
@@ -98,9 +91,9 @@ def _read_general_names(
     for tag, at, stop in elements(san, start, end):
         kind = _KINDS.get(tag)
         content = san[at:stop]
-        if kind in found:
+        if kind in _TEXTS:
             if content and content.isascii():
-                found[kind].append(content.decode("ascii"))
+                found.setdefault(kind, []).append(content.decode("ascii"))
             else:
                 unreadable.add(kind)
         elif kind == IP:

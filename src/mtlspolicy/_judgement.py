@@ -13,9 +13,9 @@ from mtlspolicy._decision import Context, Decision, Verdict
 from mtlspolicy._evidence import UNKNOWN_CONNECTION, Connection, Evidence, Facts, Need
 from mtlspolicy._observer import Observer
 from mtlspolicy._path import TOO_MANY, CertificationPath, Refusal, Rules, validate_paths
-from mtlspolicy._path_cache import Entry, Key, PathCache
+from mtlspolicy._path_cache import Entry, PathCache
 from mtlspolicy._peer import VerifiedPeer, admit
-from mtlspolicy._policy import Policy, decide
+from mtlspolicy._policy import Policy, decide, decide_each
 from mtlspolicy._trust import TrustStore
 from mtlspolicy._verifier_rules import no_trust, notes_on, text_of
 from mtlspolicy.errors import (
@@ -165,11 +165,11 @@ class Judgement:
                     outcome = found if outcome is None else _better(outcome, found)
                 if outcome is not None and entry.complete:
                     return outcome
-            return self._cold(presented, snapshot.store, facts, key)
+            return self._cold(presented, snapshot.store, facts)
         except Exception as error:  # noqa: BLE001 - total: an error of ours is not an admission either
             return self._refuse(Refusal("path.error", text_of(error)), Verdict.INDETERMINATE)
 
-    def _cold(self, presented: PresentedChain, store: TrustStore, facts: Facts, key: Key) -> Outcome:
+    def _cold(self, presented: PresentedChain, store: TrustStore, facts: Facts) -> Outcome:
         refusals: list[Refusal] = []
         paths: list[CertificationPath] = []
         decisions: list[dict[int, Any]] = []
@@ -187,8 +187,9 @@ class Judgement:
                 break
         if outcome is None:
             return self._refuse_path(refusals, presented)
-        if self._cache.learn(certificates):
-            key = self._cache.key(store.digest, presented.ders)
+        self._cache.learn(certificates)
+        # anew, since something may have been learned, and with the bytes of those that are held parsed anyway
+        key = self._cache.key(store.digest, tuple([certificate.der for certificate in certificates]))
         codes = {refusal.code for refusal in refusals} if refusals else ()
         if "path.not-yet-valid" not in codes:  # of such a candidate nobody knows here when it becomes a path
             since = self.at if "path.expired" in codes else None
@@ -233,7 +234,7 @@ class Judgement:
         if identity is None:
             if policy is None:
                 return Decision(Verdict.INDETERMINATE, "policy.error", "no policy", clause="verifier")
-            return decide(policy, evidence)
+            return decide_each((policy,), evidence)[0]
         first = decide(identity, evidence)
         if policy is None:
             return first
@@ -248,7 +249,7 @@ class Judgement:
         context = _new(Context)  # by hand, as above
         context.at = self.at
         context._path = path
-        context.profile = self._settings.rules.profile.value if path is None else path.profile
+        context.profile = self._settings.rules.profile_name if path is None else path.profile
         context.path_engine = self._settings.path_engine
         context.trust = "" if store is None else store.digest
         context.generation = self._snapshot.generation

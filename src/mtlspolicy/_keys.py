@@ -33,7 +33,7 @@ def weakness(
     """
     try:
         form = certificate.key_form
-        if form is not None and form.rsa_bits >= rsa_minimum:
+        if form is not None and (form.curve in curves if form.curve else form.rsa_bits >= rsa_minimum):
             return None  # all of it is known from the bytes, and nothing in them keeps it from being parsed
         key = certificate.public_key
     except MalformedEvidence as error:

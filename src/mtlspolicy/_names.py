@@ -42,6 +42,7 @@ _X520: Final = b"\x06\x03\x55\x04"
 """OBJECT IDENTIFIER of the arc 2.5.4, up to its last arc: the attribute types of ITU-T X.520."""
 _X520_NAMES: Final = tuple(f"2.5.4.{number}" for number in range(128))
 _DOTTED: Final = re.compile(r"(?:oid\.)?([0-2](?:\.(?:0|[1-9][0-9]*))+)", re.ASCII | re.IGNORECASE)
+_SPECIAL: Final = frozenset(',+"\\<>;=\0')
 _ENCODINGS: Final = {0x0C: "utf-8", 0x13: "ascii", 0x16: "ascii", 0x1E: "utf-16-be"}
 """UTF8String, PrintableString, IA5String, BMPString: the string types that are read; every other one is unreadable."""
 
@@ -93,15 +94,20 @@ class DistinguishedName:
         if tag != SEQUENCE or end != len(der):
             raise MalformedEvidence("a distinguished name that is no SEQUENCE, or something follows it")
         rdns: list[frozenset[Attribute]] = []
-        for tag, at, stop in elements(der, start, end):
-            # one attribute of the arc 2.5.4 and a value of less than 128 bytes, as nearly all: read in a few steps
-            size = stop - at - 9
-            if tag == SET and 0 <= size < 0x80 and der.startswith(_X520, at + 2) and der[at] == SEQUENCE:
-                number, kind, length = der[at + 6], der[at + 7], der[at + 8]
-                if number < 0x80 and kind & 0x1F != 0x1F and length == size and der[at + 1] == size + 7:
-                    rdns.append(frozenset(((_X520_NAMES[number], decode_string(kind, der[at + 9 : stop])),)))
+        while start < end:
+            # one attribute of the arc 2.5.4, all of it in less than 128 bytes, as nearly all: read in a few steps
+            if start + 11 <= end and der[start] == SET and der.startswith(_X520, start + 4):
+                _, whole, sequence, part, _, _, _, _, number, kind, length = der[start : start + 11]
+                stop = start + 11 + length
+                if (
+                    stop <= end and whole == length + 9 < 0x80 and part == length + 7 and sequence == SEQUENCE
+                    and number < 0x80 and kind & 0x1F != 0x1F
+                ):  # fmt: skip
+                    rdns.append(frozenset(((_X520_NAMES[number], decode_string(kind, der[start + 11 : stop])),)))
+                    start = stop
                     continue
-            rdns.append(_rdn(der, tag, at, stop))
+            tag, at, start = element(der, start, end)
+            rdns.append(_rdn(der, tag, at, start))
         return cls(tuple(rdns))
 
     @classmethod
@@ -127,7 +133,7 @@ class DistinguishedName:
     @property
     def attributes(self) -> list[Attribute]:
         """Every attribute, most general first."""
-        return [attribute for rdn in self.rdns for attribute in _in_order(rdn)]
+        return [attribute for rdn in self.rdns for attribute in in_order(rdn)]
 
     def reversed(self) -> DistinguishedName:
         """Return the name with its RDNs the other way round."""
@@ -135,14 +141,15 @@ class DistinguishedName:
 
     def rfc4514(self) -> str:
         """Return the RFC 4514 text, most specific first; values keep hostile characters."""
-        return ",".join("+".join(_assertion(*one) for one in _in_order(rdn)) for rdn in reversed(self.rdns))
+        return ",".join("+".join(_assertion(*one) for one in in_order(rdn)) for rdn in reversed(self.rdns))
 
     def __str__(self) -> str:
         """Return the RFC 4514 text, escaped for printing."""
         return escape(self.rfc4514()) or "(empty name)"
 
 
-def _in_order(rdn: frozenset[Attribute]) -> Iterable[Attribute]:
+def in_order(rdn: frozenset[Attribute]) -> Iterable[Attribute]:
+    """Return the attributes of *rdn* in an order that does not depend on the hash seed."""
     return rdn if len(rdn) == 1 else sorted(rdn, key=str)
 
 
@@ -165,7 +172,9 @@ def _assertion(oid: str, value: str | None) -> str:
     name = SHORT_NAMES.get(oid, oid)
     if value is None:
         return f"{name}=#?"
-    text = re.sub(r'([,+"\\<>;=])', r"\\\1", value).replace("\0", r"\00")  # RFC 4514, section 2.4
+    text = value
+    if not _SPECIAL.isdisjoint(value):  # RFC 4514, section 2.4
+        text = re.sub(r'([,+"\\<>;=])', r"\\\1", value).replace("\0", r"\00")
     if text[:1] in (" ", "#"):
         text = "\\" + text
     if text.endswith(" ") and len(value) > 1:

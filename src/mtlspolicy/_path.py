@@ -18,6 +18,7 @@ from mtlspolicy._path_direct import direct_refusal
 from mtlspolicy._path_engines import PathEngine, path_engine_named
 from mtlspolicy._path_links import Links
 from mtlspolicy._path_rules import (
+    SERIAL_LIMIT,
     Refusal,
     comparisons_refusal,
     end_entity_refusal,
@@ -43,12 +44,13 @@ TOO_MANY = Refusal(
 class Rules:
     """What paths are validated under: profile, purpose, limits and path engine."""
 
-    __slots__ = ("failure", "limits", "path_engine", "profile", "purpose")
+    __slots__ = ("failure", "limits", "path_engine", "profile", "profile_name", "purpose")
 
     def __init__(
         self, profile: PathProfile, purpose: Purpose, limits: Limits, path_engine: str = "cryptography"
     ) -> None:
         self.profile: PathProfile = profile
+        self.profile_name: str = str(getattr(profile, "value", profile))  # what is no profile the verifier refuses
         self.purpose: Purpose = purpose
         self.limits: Limits = limits
         self.path_engine: str = path_engine
@@ -77,8 +79,9 @@ def validate_paths(
         return
     if not found.candidates:
         yield no_candidate(presented, store, found, rules.profile)
-    links, alone = Links(), len(found.candidates) == 1 and not found.truncated
-    direct, name = rules.profile is PathProfile.DIRECT, rules.profile.value
+    alone = len(found.candidates) == 1 and not found.truncated
+    links = None if alone else Links()
+    direct, name = rules.profile is PathProfile.DIRECT, rules.profile_name
     for number, candidate in enumerate(found.candidates):
         path = CertificationPath(candidate, name, alone=alone)
         try:
@@ -104,9 +107,9 @@ def warm_up(store: TrustStore, rules: Rules, at: datetime) -> None:
 
 def _before_search(presented: tuple[ParsedCertificate, ...], store: TrustStore, rules: Rules) -> Refusal | None:
     for certificate in presented:
-        refusal = serial_refusal(certificate)
-        if refusal is not None:
-            return refusal
+        certificate.layout  # noqa: B018 - writes the serial number
+        if not 0 < certificate.serial_number < SERIAL_LIMIT:
+            return serial_refusal(certificate)
     if rules.profile is PathProfile.DIRECT and store.direct_problem is not None:
         return Refusal("path.name-constraints", store.direct_problem)
     return end_entity_refusal(presented[0], rules.limits)
@@ -130,14 +133,14 @@ def _issuers_refusal(path: CertificationPath, links: Links | None) -> Refusal | 
     verified here first, so that junk costs one signature each and not as many as a path is long.
     """
     for certificate in path.certificates[1:]:
-        refusal = issuer_refusal(certificate)
+        refusal = None if certificate.sound_issuer else issuer_refusal(certificate)
         if refusal is not None:
             return refusal
     return None if links is None else links.refusal(path.certificates)
 
 
 def _path_refusal(
-    path: CertificationPath, store: TrustStore, rules: Rules, *, at: datetime, links: Links
+    path: CertificationPath, store: TrustStore, rules: Rules, *, at: datetime, links: Links | None
 ) -> Refusal | None:
     candidate = path.certificates
     if rules.profile is PathProfile.DIRECT:
@@ -150,7 +153,8 @@ def _path_refusal(
             return refusal
     text = rules.failure(candidate, profile=rules.profile, purpose=rules.purpose, at=at, memo=store.engine_memo)
     if text is not None:
-        return diagnose(candidate, profile=rules.profile, purpose=rules.purpose, at=at, detail=text, links=links)
+        known = links or Links()
+        return diagnose(candidate, profile=rules.profile, purpose=rules.purpose, at=at, detail=text, links=known)
     if path.name_constraints:
         violation = subject_email_violation(path)
         if violation is not None:

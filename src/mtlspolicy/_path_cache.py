@@ -24,7 +24,11 @@ SELF_SIGNED: Final = 128
 ISSUERS: Final = 256
 """CA certificates that are kept parsed; at most 4 MiB of DER within the default limits."""
 
-Key = tuple[str, tuple[int, ...], bytes]
+WHOLE: Final = 4096
+"""Bytes of a presented chain that are kept as they are for its key, 16 MiB for a full cache at most; of more, a digest
+is."""
+
+Key = tuple[str, tuple[bytes | int, ...]]
 
 
 class Entry:
@@ -84,13 +88,16 @@ class PathCache:
         self._issuers: dict[bytes, ParsedCertificate] = {}
 
     def key(self, store_digest: str, ders: tuple[bytes, ...]) -> Key:
-        """Return the key for chain *ders* under a store: the length of each DER, and SHA-256 over them in a row.
+        """Return the key for chain *ders* under a store: every byte of each.
 
-        Certificates known to be self-signed are left out but for the end entity: none can stand between two others.
+        Where they are many, that is the length of each DER and SHA-256 over them in a row. Certificates known to be
+        self-signed are left out but for the end entity: none can stand between two others.
         """
         if self._self_signed and len(ders) > 1:
             ders = (ders[0], *(der for der in ders[1:] if der not in self._self_signed))
-        return store_digest, tuple(map(len, ders)), hashlib.sha256(b"".join(ders)).digest()
+        if sum(map(len, ders)) <= WHOLE:
+            return store_digest, ders
+        return store_digest, (*map(len, ders), hashlib.sha256(b"".join(ders)).digest())
 
     def parsed(self, ders: tuple[bytes, ...]) -> tuple[ParsedCertificate, ...]:
         """Return *ders* as certificates; a CA that issued in a valid path before is there already, parsed.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from operator import attrgetter
 from typing import Any, Final
 
 from cryptography import x509
@@ -22,6 +23,7 @@ from cryptography.x509.verification import (
     VerificationError,
 )
 
+from mtlspolicy._certificate import ParsedCertificate
 from mtlspolicy._path_search import Candidate
 from mtlspolicy._profile import PathProfile, Purpose
 from mtlspolicy._text import escape
@@ -31,6 +33,7 @@ _PURPOSES: Final = {
     Purpose.SERVER: ExtendedKeyUsageOID.SERVER_AUTH,
 }
 _CLIENT: Final = Purpose.CLIENT
+_certificate: Final[Callable[[ParsedCertificate], x509.Certificate]] = attrgetter("certificate")
 _KEY_USAGE, _EXTENDED_KEY_USAGE = "2.5.29.15", "2.5.29.37"
 
 
@@ -48,7 +51,7 @@ def failure(
     """
     try:
         verifier = _verifier(candidate, profile=profile, purpose=purpose, at=at, memo=memo)
-        certificates = [certificate.certificate for certificate in candidate]
+        certificates = list(map(_certificate, candidate))
         chain = verifier.verify(certificates[0], certificates[1:-1]).chain
     except VerificationError as error:
         return escape(str(error), 300)
@@ -87,10 +90,12 @@ def _is_usual(candidate: Candidate, purpose: Purpose) -> bool:
     """
     if purpose is not _CLIENT:
         return False
-    for certificate in candidate:
-        if _EXTENDED_KEY_USAGE in certificate.critical:
+    if _EXTENDED_KEY_USAGE in candidate[0].critical:
+        return False
+    for certificate in candidate[1:]:
+        if _EXTENDED_KEY_USAGE in certificate.critical or _KEY_USAGE not in certificate._extension_values:
             return False
-    return None not in [certificate.extension_value(_KEY_USAGE) for certificate in candidate[1:]]
+    return True
 
 
 def _builder(profile: PathProfile, purpose: Purpose, *, usual: bool) -> PolicyBuilder:

@@ -109,6 +109,9 @@ def search(presented: tuple[ParsedCertificate, ...], store: TrustStore, *, longe
     Raises:
         MalformedEvidence: A certificate cannot be read.
     """
+    usual = _usual(presented, store) if len(presented) == 2 and longest > 2 else None
+    if usual is not None:
+        return usual
     end_entity, *extra = presented
     finder = _Finder(tuple(extra), store, longest)
     if not finder.allowed(end_entity):
@@ -118,6 +121,24 @@ def search(presented: tuple[ParsedCertificate, ...], store: TrustStore, *, longe
     if len(found) > 1:
         found.sort(key=_order)
     return Search(tuple(found[:most]), len(found) > most, finder.distrusted, finder.too_long)
+
+
+def _usual(presented: tuple[ParsedCertificate, ...], store: TrustStore) -> Search | None:
+    """Return what `_Finder` finds where the peer sent one issuing CA, which one anchor issued; else ``None``.
+
+    The three names differ, so that none of them is met twice, and the store knows and distrusts nothing else.
+    """
+    if store._intermediates_by_name or store.distrusted:
+        return None
+    end_entity, issuing = presented
+    _, _, issuer, subject, _, _ = end_entity.layout
+    _, _, above, name, _, _ = issuing.layout
+    anchors = store._anchors_by_name.get(above, ())
+    if name != issuer or above in (name, subject) or name == subject or len(anchors) != 1:
+        return None
+    if name in store._anchors_by_name:
+        return None
+    return Search(((end_entity, issuing, anchors[0]),), truncated=False, distrusted=None, too_long=False)
 
 
 def _order(candidate: Candidate) -> tuple[int, int, tuple[str, ...]]:

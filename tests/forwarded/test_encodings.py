@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import binascii
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote, unquote_to_bytes
@@ -173,3 +174,21 @@ def test_any_bytes_give_certificates_or_our_error(data: bytes) -> None:
     for decode in (base64_der, percent_decoded):
         decoded = _read(decode, data.decode("latin-1"))
         assert decoded is None or len(decoded) <= len(data)
+
+
+def _whole(text: str) -> bytes | None:
+    """Return what *text* is as base64 where all of it is what an encoder writes; the rule in its simplest form."""
+    try:
+        data = binascii.a2b_base64(text, strict_mode=True)
+    except ValueError:
+        return None
+    return data if data and base64.b64encode(data) == text.encode() else None
+
+
+@given(st.binary(max_size=30), st.lists(st.tuples(st.integers(0, 40), st.sampled_from("AQg/+=-_ \n\0%é")), max_size=2))
+def test_base64_is_canonical_as_a_whole(data: bytes, changes: list[tuple[int, str]]) -> None:
+    """Attack, two spellings of one certificate: the end alone is encoded again, and nothing else passes for that."""
+    text = base64.b64encode(data).decode()
+    for at, char in changes:
+        text = text[:at] + char + text[at + 1 :]
+    assert _read(base64_der, text) == _whole(text)

@@ -103,7 +103,7 @@ def is_ours(name: str | bytes, names: frozenset[str]) -> bool:
 
 def names_one_of(headers: HeaderPairs | JoinedHeaders, names: frozenset[str]) -> bool:
     """Return whether one of *headers* is one of *names* in any spelling; their values are not looked at."""
-    return any(plain in names for plain, _, _ in _fields(headers))
+    return any(True for _ in _fields(headers, names))
 
 
 def collect(
@@ -124,9 +124,7 @@ def collect(
     """
     found: dict[str, str | list[str]] = {}
     size = 0
-    for plain, name, raw in _fields(headers):
-        if plain not in names and plain not in _NAMING:
-            continue
+    for plain, name, raw in _fields(headers, names.union(_NAMING)):
         value = _text(raw)
         size += len(value) + 2
         if size > most + 2:
@@ -154,7 +152,7 @@ def _require_exact(plain: str, name: str) -> None:
 
 
 def _clean(name: str, value: str) -> str:
-    text = value.replace("\t", " ")
+    text = value.replace("\t", " ") if "\t" in value else value
     if not (text.isascii() and text.isprintable()):
         raise MalformedEvidence(
             f"the header {name!r} has a control or non-ASCII character, or a folded line", code="forwarded.malformed"
@@ -176,10 +174,12 @@ def _require_unnamed(which: str, options: str, names: frozenset[str]) -> None:
             )
 
 
-def _fields(headers: HeaderPairs | JoinedHeaders) -> Iterator[tuple[str, str | bytes, str | bytes]]:
-    """Yield the canonical name, the name and the value of each field."""
+def _fields(
+    headers: HeaderPairs | JoinedHeaders, names: frozenset[str]
+) -> Iterator[tuple[str, str | bytes, str | bytes]]:
+    """Yield the canonical name, the name and the value of each field whose canonical name is one of *names*."""
     given: object = headers
-    if isinstance(given, Mapping) or hasattr(given, "environ"):
+    if type(given) is not list and (isinstance(given, Mapping) or hasattr(given, "environ")):
         raise ConfigurationError(
             "headers: a mapping hides copies and spellings. Give all fields as pairs, such as scope['headers'] (ASGI); "
             "under WSGI give forwarded.environ_headers(environ, ...)"
@@ -190,7 +190,8 @@ def _fields(headers: HeaderPairs | JoinedHeaders) -> Iterator[tuple[str, str | b
             plain = _remembered(name) if len(name) <= _LONGEST else canonical(name)
         except (TypeError, ValueError, AttributeError):
             raise ConfigurationError("headers: give all fields as pairs of name and value, text or bytes") from None
-        yield plain, name, value
+        if plain in names:
+            yield plain, name, value
 
 
 def _text(value: str | bytes) -> str:

@@ -9,12 +9,13 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import lru_cache
 from typing import ClassVar, Final, Self, TypeAlias
 
 from cryptography import x509
 
 from mtlspolicy._certificate import ParsedCertificate
-from mtlspolicy._decision import Decision
+from mtlspolicy._decision import Decision, Verdict, decision_of
 from mtlspolicy._der import OID, SEQUENCE, element, elements, object_identifier
 from mtlspolicy._evidence import Evidence
 from mtlspolicy._keys import CURVES, RSA_MAXIMUM, RSA_MINIMUM, weakness
@@ -44,6 +45,7 @@ _USUAL_PURPOSES: Final = {
     bytes.fromhex("3014" + _CLIENT + _SERVER): (_PURPOSES["clientAuth"], _PURPOSES["serverAuth"]),
 }
 """What nearly every certificate for TLS says, by the DER of its extKeyUsage; every other one is read."""
+_PERMIT: Final = Verdict.PERMIT
 _EXTENDED_KEY_USAGE: Final = "2.5.29.37"
 _ANY_PURPOSE: Final = _PURPOSES["anyExtendedKeyUsage"]
 _ANY_POLICY: Final = "2.5.29.32.0"
@@ -94,15 +96,16 @@ class ExtendedKeyUsage(TextListPolicy[str]):
 
     def evaluate(self, evidence: Evidence) -> Decision:
         """Return whether one of the purposes is there."""
-        wanted = self._current()
-        presented = _purposes(evidence.path.end_entity)
+        held = self.entries
+        wanted = self._current() if callable(held) else held
+        presented = _purposes(evidence.path.certificates[0])
         if presented is None:
             return self.indeterminate(
                 "eku.absent", "the certificate has no extKeyUsage; issue it with the purpose that is meant"
             )
         found = ", ".join([_PURPOSE_NAMES.get(oid, oid) for oid in presented])
         if not wanted.isdisjoint(presented):
-            return self.permit("eku.match", found)
+            return decision_of(_PERMIT, "eku.match", found, self)
         if _ANY_PURPOSE in presented:
             return self.indeterminate(
                 "eku.any", f"only anyExtendedKeyUsage would cover the purpose; the certificate has {found}"
@@ -111,7 +114,7 @@ class ExtendedKeyUsage(TextListPolicy[str]):
 
 
 def _purposes(certificate: ParsedCertificate) -> _OIDs:
-    value = certificate.extension_value(_EXTENDED_KEY_USAGE)
+    value = certificate._extension_values.get(_EXTENDED_KEY_USAGE)
     if value is None:
         return None
     known = _USUAL_PURPOSES.get(value)
@@ -229,14 +232,14 @@ class KeyStrength(Policy):
 
     def evaluate(self, evidence: Evidence) -> Decision:
         """Return whether the end entity's key is strong enough."""
-        certificate = evidence.path.end_entity
+        certificate = evidence.path.certificates[0]
         canonical = certificate.key_canonical  # raises where the key cannot be read, which is a doubt and no weakness
         reason = weakness(certificate, rsa_minimum=self.rsa_minimum, curves=self.curves)
         if reason is not None:
             return self.deny("key.weak", f"the peer has {reason}")
         if not canonical:
             return self.indeterminate("key.not-canonical", "the peer's key is not encoded in the canonical way")
-        return self.permit("key.strong")
+        return decision_of(_PERMIT, "key.strong", "", self)
 
 
 def _curve(name: object) -> str:
@@ -269,8 +272,13 @@ class MaxLifetime(Policy):
 
     def evaluate(self, evidence: Evidence) -> Decision:
         """Return whether the end entity's lifetime is within the maximum."""
-        certificate = evidence.path.end_entity
+        certificate = evidence.path.certificates[0]
         lifetime = certificate.not_after - certificate.not_before
         if lifetime <= self.lifetime:
-            return self.permit("lifetime.short", f"issued for {lifetime}")
-        return self.deny("lifetime.long", f"issued for {lifetime}, at most {self.lifetime}")
+            return decision_of(_PERMIT, "lifetime.short", _issued_for(lifetime), self)
+        return self.deny("lifetime.long", f"{_issued_for(lifetime)}, at most {self.lifetime}")
+
+
+@lru_cache(64)  # a CA issues for one length of time, or a few
+def _issued_for(lifetime: timedelta) -> str:
+    return f"issued for {lifetime}"

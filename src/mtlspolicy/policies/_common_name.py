@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import ClassVar, Literal, Self
+from typing import ClassVar, Final, Literal, Self
 
 from mtlspolicy._constraints import common_name_objection
 from mtlspolicy._decision import Verdict
@@ -23,6 +23,8 @@ from mtlspolicy.policies._lists import Source
 from mtlspolicy.policies._names import TextNamePolicy, names_in, require_text
 
 __all__ = ["CommonName"]
+
+_PERMIT: Final = Verdict.PERMIT
 
 
 @dataclass(frozen=True, slots=True, init=False, repr=False)
@@ -106,9 +108,13 @@ class CommonName(TextNamePolicy[str]):
             doubt = common_name_doubt(names)
             if doubt is not None:
                 return doubt
-        if self.pattern is None:
-            return match_texts("common name", self._current(), names.common_names, unreadable=False)
         name = names.common_names[0]
+        if self.pattern is None:
+            held = self.entries
+            wanted = self._current() if callable(held) else held
+            if name in wanted:
+                return _PERMIT, "name.match", quoted(name)
+            return match_texts("common name", wanted, names.common_names, unreadable=False)
         if len(name) > SUBJECT_LIMIT:
             detail = f"a common name of {len(name)} characters; patterns are run on at most {SUBJECT_LIMIT}"
             return Verdict.INDETERMINATE, "name.too-long", detail

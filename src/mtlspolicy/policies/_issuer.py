@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar, Final, Literal, Self, TypeAlias, get_args
 
 from mtlspolicy._certificate import ParsedCertificate
-from mtlspolicy._decision import Decision
+from mtlspolicy._decision import Decision, Verdict, decision_of
 from mtlspolicy._evidence import Evidence
 from mtlspolicy._names import DistinguishedName
 from mtlspolicy._path_value import CertificationPath
@@ -31,6 +31,7 @@ from mtlspolicy.policies._lists import SHOWN, ListPolicy, Source, TextListPolicy
 
 __all__ = ["IssuerDN", "IssuerPin"]
 
+_PERMIT: Final = Verdict.PERMIT
 Where: TypeAlias = Literal["issuer", "path", "anchor"]
 _PLACES: Final = {"issuer": "direct issuer is", "path": "issuers are", "anchor": "trust anchor is"}
 ADVICE: Final = "leave the one that issues the peers' certificates"
@@ -129,14 +130,15 @@ class IssuerPin(ListPolicy[str]):
 
     def evaluate(self, evidence: Evidence) -> Decision:
         """Return whether the CA in the place that is compared has a pinned key."""
-        pinned = self._current()
+        held = self.entries
+        pinned = self._current() if callable(held) else held
         certificates = evidence.path.certificates
         candidates = certificates[1:2] if self.where == "issuer" else _candidates(evidence.path, self.where)
         if not candidates:
             return self.deny("issuer.none", _NO_ISSUER)
         for certificate in candidates:
             if certificate.key_sha256 in pinned:
-                return self.permit("issuer.match", str(certificate))
+                return decision_of(_PERMIT, "issuer.match", certificate._text, self)
         found = ", ".join(f"{one} {digest_text(bytes.fromhex(one.key_sha256))}" for one in candidates)
         return self.deny("issuer.not-pinned", f"{_PLACES[self.where]} {found}")
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Final, Self, cast
 
 from mtlspolicy._certificate import ParsedCertificate
-from mtlspolicy._decision import Decision
+from mtlspolicy._decision import Decision, Verdict, decision_of
 from mtlspolicy._evidence import Evidence
 from mtlspolicy._names import DistinguishedName
 from mtlspolicy.errors import ConfigurationError
@@ -28,6 +28,8 @@ from mtlspolicy.policies._input import (
 from mtlspolicy.policies._lists import ListPolicy, Source
 
 __all__ = ["Blocked", "SerialNumbers"]
+
+_PERMIT: Final = Verdict.PERMIT
 
 SERIAL_LIMIT: Final = 2**159
 """Serial numbers are positive and have 20 octets at most (RFC 5280, section 4.1.2.2), the first bit being the sign."""
@@ -233,7 +235,8 @@ class Blocked(_SerialList):
 
     def evaluate(self, evidence: Evidence) -> Decision:
         """Return DENY where a certificate below the anchor is on the list."""
-        blocked = self._current()
+        held = self.entries
+        blocked = self._current() if callable(held) else held
         certificates = evidence.path.certificates
         for place, certificate in enumerate(certificates[:-1] or certificates):
             serial = certificate.serial_number
@@ -243,7 +246,7 @@ class Blocked(_SerialList):
                 )
             if not 0 < serial < SERIAL_LIMIT:
                 return self.indeterminate("serial.out-of-range", f"the serial number of {certificate} is {serial:#x}")
-        return self.permit("serial.not-blocked", f"{certificates[0].serial_number:#x}")
+        return decision_of(_PERMIT, "serial.not-blocked", f"{certificates[0].serial_number:#x}", self)
 
     def _issued(self, certificate: ParsedCertificate, above: tuple[ParsedCertificate, ...]) -> bool:
         if certificate.issuer == self.issuer_name:
