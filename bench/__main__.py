@@ -21,7 +21,7 @@ from bench._harness import HEADER, Row, Scale
 GROUPS = (
     *("verify", "against", "forwarded", "lists", "tenants", "ocsp", "crls"),
     *("revocation_against", "revocation_live"),
-    *("imports", "hostile", "handshakes", "first_handshake", "servers"),
+    *("imports", "hostile", "handshakes", "first_handshake", "servers", "kept_alive"),
 )
 
 

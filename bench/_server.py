@@ -1,6 +1,9 @@
 """The servers of `bench.servers`, each in a process of its own: says its port, and its CPU time whenever it is asked.
 
 ``python -m bench._server KIND ours|bare|bare-tickets CHAIN KEY ROOT ISSUING``
+
+Of the kind ``kept-alive`` one process has several listeners, so that they share its memory and caches:
+``python -m bench._server kept-alive h11|httptools CHAIN KEY ROOT ISSUING`` says the ports of `KEPT`, in that order.
 """
 
 from __future__ import annotations
@@ -16,6 +19,10 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+KEPT = ("the middleware", "our context alone", "our context alone, again", "a bare context")
+"""What stands before the application on each listener of the kind ``kept-alive``."""
+UVICORN: dict[str, Any] = {"host": "127.0.0.1", "port": 0, "log_level": "warning", "lifespan": "off"}
+_RUNNING: list[asyncio.Task[None]] = []
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok"
 
 
@@ -47,9 +54,9 @@ def our_context(chain: str, key: str, root: str, issuing: str) -> ssl.SSLContext
     return tls.server_context(credential=tls.Credential.from_files(chain, key), verifier=verifier)
 
 
-def answer_questions(port: int) -> None:
-    """Say the port, then the CPU time for each line that comes in, on a thread of its own."""
-    print(port, flush=True)
+def answer_questions(*ports: int) -> None:
+    """Say the ports, then the CPU time for each line that comes in, on a thread of its own."""
+    print(*ports, flush=True)
 
     def serve() -> None:
         for _ in sys.stdin:
@@ -109,19 +116,45 @@ async def serve_uvicorn(context: ssl.SSLContext) -> None:
     """Serve with uvicorn on asyncio."""
     import uvicorn
 
-    config = uvicorn.Config(_application, host="127.0.0.1", port=0, log_level="warning", lifespan="off", loop="asyncio")
+    config = uvicorn.Config(_application, **UVICORN, loop="asyncio")
     config.load()
     config.ssl = context
-    server = uvicorn.Server(config)
-    task = asyncio.create_task(server.serve())
+    answer_questions(await _started(uvicorn.Server(config)))
+    await asyncio.Event().wait()
+
+
+async def serve_kept_alive(http: str, ours: ssl.SSLContext, bare: ssl.SSLContext) -> None:
+    """Serve with uvicorn and its protocol *http* on the listeners of `KEPT`: with the middleware, and without it."""
+    import uvicorn
+
+    from mtlspolicy.integrations import uvicorn as with_middleware
+
+    options: dict[str, Any] = {**UVICORN, "loop": "asyncio", "http": http, "access_log": False}
+    configs = [
+        with_middleware.config(_application, context=ours, **options),
+        *(uvicorn.Config(_application, **options) for _ in range(3)),
+    ]
+    for config, context in zip(configs[1:], (ours, ours, bare), strict=True):
+        config.load()
+        config.ssl = context
+    answer_questions(*[await _started(uvicorn.Server(config)) for config in configs])
+    await asyncio.Event().wait()
+
+
+async def _started(server: Any) -> int:
+    """Return the port of a server of uvicorn that has started."""
+    _RUNNING.append(asyncio.create_task(server.serve()))
     while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
         await asyncio.sleep(0.01)
-    answer_questions(server.servers[0].sockets[0].getsockname()[1])
-    await task
+    port: int = server.servers[0].sockets[0].getsockname()[1]
+    return port
 
 
 def main(kind: str, which: str, *files: str) -> None:
     """Serve until the process is ended."""
+    if kind == "kept-alive":
+        asyncio.run(serve_kept_alive(which, our_context(*files), bare_context(*files[:3], tickets=False)))
+        return
     context = our_context(*files) if which == "ours" else bare_context(*files[:3], tickets=which == "bare-tickets")
     if kind.startswith("threads"):
         serve_threads(context, 10.0 if kind.endswith("time-outs") else None)

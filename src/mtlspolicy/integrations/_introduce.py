@@ -23,7 +23,7 @@ class Introduced:
         self._app: Any = app
         self._accepted: Accepted = accepted
 
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """Serve one scope of this connection."""
+    def __call__(self, scope: Any, receive: Any, send: Any) -> Any:
+        """Serve one scope of this connection: what is returned is the application's own, to be awaited."""
         scope[ACCEPTED] = self._accepted
-        await self._app(scope, receive, send)
+        return self._app(scope, receive, send)

@@ -15,7 +15,7 @@ from mtlspolicy.integrations._answers import Refusal, answer
 from mtlspolicy.integrations._immediate import ACCEPTED, Accepted
 from mtlspolicy.integrations._log import LIMITER, LOGGER, log_refused
 
-__all__ = ["log_hidden", "refuse", "serve"]
+__all__ = ["Outgoing", "log_hidden", "refuse", "serve"]
 
 Message: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Message]]
@@ -30,48 +30,85 @@ _POLICY_VIOLATION: Final = 1008
 """RFC 6455, 7.4.1. A server that is told to close before it has accepted answers 403."""
 
 
-class _Outgoing:
-    """The ``send`` of one request's application.
+class Outgoing:
+    """The ``send`` of one request's application, `send`, and what is said where the application raises.
+
+    Args:
+        send: The server's.
+        admission: Who was admitted with the request, in its scope already.
+        kept_apart: What becomes of the headers of a response; ``None``: they are sent as they are.
 
     Attributes:
         last: Type of the last message that was sent.
+        held: An error page that may hide a refusal, to be released when the application has ended.
     """
 
-    def __init__(self, send: Send, admission: Admission, kept_apart: Callable[[Any], Headers]) -> None:
+    __slots__ = ("_admission", "_kept_apart", "_octets", "_send", "held", "last")
+
+    def __init__(self, send: Send, admission: Admission, kept_apart: Callable[[Any], Headers] | None) -> None:
         self.last: str = ""
+        self.held: list[Message] | None = None
+        self._octets: int = 0
         self._send: Send = send
         self._admission: Admission = admission
-        self._kept_apart: Callable[[Any], Headers] = kept_apart
-        self._held: list[Message] = []
-        self._octets: int = 0
+        self._kept_apart: Callable[[Any], Headers] | None = kept_apart
 
-    async def __call__(self, message: Message) -> None:
-        """Send *message*, or hold it: an error page may hide a refusal, which is raised when the page is written."""
-        if message["type"] == "http.response.start":
-            message = {**message, "headers": self._kept_apart(message.get("headers", ()))}
-            told = self._admission.raised is not None
-            if message["status"] >= (400 if told else 500):
-                self._held.append(message)
-                return
-        elif self._held:
-            self._held.append(message)
-            self._octets += len(message.get("body", b""))
-            if self._octets > _MOST:
-                await self.release()
-            return
-        await self._pass(message)
+    def send(self, message: Message) -> Awaitable[None]:
+        """Send *message*, or hold it: an error page may hide a refusal, which is raised when the page is written.
 
-    async def _pass(self, message: Message) -> None:
-        self.last = message["type"]
-        await self._send(message)
+        No coroutine of its own, since it runs for each message: what is returned is the server's, to be awaited.
+        """
+        kind = message["type"]
+        if kind == "http.response.start":
+            if self._kept_apart is not None:
+                message = {**message, "headers": self._kept_apart(message.get("headers", ()))}
+            if message["status"] >= (500 if self._admission.raised is None else 400):
+                return self._hold(message)
+        elif self.held is not None:
+            return self._hold(message)
+        self.last = kind
+        return self._send(message)
+
+    def _hold(self, message: Message) -> Awaitable[None]:
+        """Hold *message* now, in the order of the calls; what is returned releases a page that is too long."""
+        if self.held is None:
+            self.held = []
+        self.held.append(message)
+        self._octets += len(message.get("body", b""))
+        return self._bound()
+
+    async def _bound(self) -> None:
+        if self._octets > _MOST:
+            await self.release()
 
     async def release(self) -> None:
         """Send what was held: it is the answer."""
-        held, self._held = self._held, []
+        held, self.held = self.held or (), None
         if held and self._admission.raised is not None:
             log_hidden(self._admission.raised, held[0]["status"])
         for message in held:
-            await self._pass(message)
+            self.last = message["type"]
+            await self._send(message)
+
+    async def answered(self, error: Exception, ends: tuple[Any, Receive, Send]) -> bool:
+        """Answer *error*, which the application raised, if it is for the middleware; else release what was held.
+
+        Args:
+            error: What the application raised.
+            ends: Scope, receive and send of the request.
+
+        Returns:
+            Whether it was answered. If not, it is the server's to see.
+        """
+        refusal = self._admission.answers(error)
+        if refusal is None or (self.last and self.last not in _OPEN):
+            await self.release()
+            return False
+        if self.last:
+            await self._send({"type": "websocket.close", "code": _POLICY_VIOLATION, "reason": refusal.code})
+        else:
+            await refuse(refusal, ends, absent=self._admission.absent, connected=True)
+        return True
 
 
 def log_hidden(error: Refusal, status: int) -> None:
@@ -100,21 +137,14 @@ async def serve(
         kept_apart: What becomes of the headers of a response.
     """
     scope, receive, send = ends
-    outgoing = _Outgoing(send, admission, kept_apart)
+    outgoing = Outgoing(send, admission, kept_apart)
     try:
-        await app(scope, receive, outgoing)
+        await app(scope, receive, outgoing.send)
     except Exception as error:
-        refusal = admission.answers(error)
-        if refusal is None or (outgoing.last and outgoing.last not in _OPEN):
-            await outgoing.release()
+        if not await outgoing.answered(error, ends):
             raise
     else:
         await outgoing.release()
-        return
-    if outgoing.last:
-        await send({"type": "websocket.close", "code": _POLICY_VIOLATION, "reason": refusal.code})
-        return
-    await refuse(refusal, ends, absent=admission.absent, connected=True)
 
 
 async def refuse(error: Refusal, ends: tuple[Any, Receive, Send], *, absent: int, connected: bool = False) -> None:

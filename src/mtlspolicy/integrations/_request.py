@@ -30,14 +30,16 @@ if TYPE_CHECKING:
     from mtlspolicy._judgement import Judgement, Outcome
     from mtlspolicy.forwarded._headers import HeaderPairs, JoinedHeaders
     from mtlspolicy.forwarded._source import ForwardedSource, Request
-    from mtlspolicy.integrations._immediate import Accepted
+    from mtlspolicy.integrations._immediate import Accepted, Shown
     from mtlspolicy.integrations._options import Settings
 
 __all__ = [
+    "admission_by",
     "admission_on_connection",
     "admitted",
     "judgement_of",
     "read",
+    "require_accepted",
     "require_no_doubt",
     "selected",
     "stated_peer",
@@ -68,14 +70,15 @@ _REMEDY: Final = (
 )
 
 
-def plain(name: str | bytes) -> str:
-    """Return *name* as a careless reader may take it, see `canonical`; names of a usual length are remembered."""
-    return _remembered(name) if len(name) <= _LONGEST else canonical(name)
+def plain_names(headers: Iterable[tuple[str | bytes, Any]]) -> list[str]:
+    """Return the names of *headers* as a careless reader may take them, see `canonical`; usual ones are remembered."""
+    return [_remembered(name) if len(name) <= _LONGEST else canonical(name) for name, _ in headers]
 
 
 def without(names: frozenset[str], headers: Iterable[tuple[Text, Text]]) -> list[tuple[Text, Text]]:
     """Return *headers* without *names* in any spelling; as `ForwardedSource.without_ours`, for each request."""
-    return [field for field in headers if plain(field[0]) not in names]
+    fields = list(headers)
+    return [field for field, name in zip(fields, plain_names(fields), strict=True) if name not in names]
 
 
 def read(
@@ -93,7 +96,7 @@ def read(
             "the proxy forwards words about a certificate and not the certificate, and nobody is admitted on words",
             code="forwarded.text-only",
         )
-    if found.chain is not None and any(plain(name) == "early-data" for name, _ in headers):
+    if found.chain is not None and "early-data" in plain_names(headers):
         # RFC 8470, 5.1: the request came before the handshake was over, and whoever recorded it can send it again;
         # 5.2 has no other valid value than 1, and what is not valid counts as 1
         raise MalformedEvidence("sent as early data, which proves no possession of a key", code="forwarded.early-data")
@@ -158,7 +161,8 @@ def stated_peer(address: object, port: object, headers: Iterable[tuple[Any, Any]
     if not believed:
         raise ConfigurationError(f"the address of the socket is not to be had from this server: {_REMEDY}")
     found = ip_address_of((address, port))
-    texts = [_text(value) for name, value in headers if plain(name) in _REWRITING]
+    fields = list(headers)
+    texts = [_text(value) for (_, value), name in zip(fields, plain_names(fields), strict=True) if name in _REWRITING]
     # A rewritten address has port 0 with most, and whatever the header says with some; it always stands in the header.
     if texts and (not port or found is None or any(found in text for text in texts)):
         detail = f"the client's address was made of a header although address_is_transport=True: {_REMEDY}"
@@ -176,7 +180,7 @@ def require_no_doubt(source: ForwardedSource, headers: Iterable[tuple[Any, Any]]
         MalformedEvidence: A header of ours is there, with a body in chunks (RFC 9112, 7.1.2), ``forwarded.trailer``, or
             in HTTP/2, ``forwarded.http-version``.
     """
-    names = {plain(name) for name, _ in headers}
+    names = set(plain_names(headers))
     if names.isdisjoint(source.names):
         return
     if "transfer-encoding" in names:
@@ -194,16 +198,35 @@ def admission_on_connection(accepted: Accepted | None, settings: Settings) -> Ad
         VerificationError: Nobody, or the further policy does not permit it.
         ConfigurationError: The connection is not one of a context of ours.
     """
+    found = require_accepted(accepted)
+    return admission_by(found, found.shown(), settings)
+
+
+def require_accepted(accepted: Accepted | None) -> Accepted:
+    """Return *accepted*.
+
+    Raises:
+        ConfigurationError: The server tells nothing of the connection.
+    """
     if accepted is None:
         raise ConfigurationError(f'source="connection": this server hides the connection: {_REMEDY}')
-    who = tls.peer_of(accepted.connection)
+    return accepted
+
+
+def admission_by(accepted: Accepted, shown: Shown, settings: Settings) -> Admission:
+    """Return who is admitted by what the handshake of *accepted* has *shown*, asked for this request.
+
+    Raises:
+        VerificationError: As `admission_on_connection`.
+    """
+    who = shown.peer
     if who is None:
         if settings.required:
             raise NoPeerCertificate(tls.decision_of(accepted.connection))
         return Admission(None, None)
     if settings.policy is not None:
         who.require(settings.policy)
-    return Admission(who, tls.presented_by(accepted.connection))
+    return Admission(who, shown.presented)
 
 
 def _text(value: Any) -> str:

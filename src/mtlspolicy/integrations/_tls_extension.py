@@ -4,19 +4,35 @@ from __future__ import annotations
 
 import ssl
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from mtlspolicy._pem import write_pem
 
 if TYPE_CHECKING:
     from mtlspolicy.integrations._admission import Admission
+    from mtlspolicy.integrations._immediate import Accepted, Shown
 
-__all__ = ["tls_extension"]
+__all__ = ["extension_of", "tls_extension"]
 
 _VERSIONS: Final = {"TLSv1": 0x0301, "TLSv1.1": 0x0302, "TLSv1.2": 0x0303, "TLSv1.3": 0x0304}
 
 
-def tls_extension(connection: ssl.SSLSocket | ssl.SSLObject, admission: Admission) -> dict[str, Any]:
+def extension_of(accepted: Accepted, shown: Shown) -> dict[str, Any]:
+    """Return ``scope["extensions"]["tls"]`` for one request: what `tls_extension` states, in objects of its own.
+
+    Args:
+        accepted: A connection that TLS of ours has admitted.
+        shown: What its handshake has shown. Nothing of it changes as long as that stands.
+    """
+    stated = shown.extension
+    if stated is None:
+        stated = shown.extension = tls_extension(cast("ssl.SSLObject", accepted.ssl_object), shown)
+    own = stated.copy()
+    own["client_cert_chain"] = stated["client_cert_chain"].copy()
+    return own
+
+
+def tls_extension(connection: ssl.SSLSocket | ssl.SSLObject, admission: Admission | Shown) -> dict[str, Any]:
     """Return ``scope["extensions"]["tls"]`` for a decided *connection*.
 
     ``server_cert`` is ``None``, which the specification allows: the standard library does not tell which certificate

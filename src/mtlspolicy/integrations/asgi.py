@@ -1,6 +1,6 @@
 """ASGI middleware: who sent this request, by what a proxy forwards or by the connection itself, before the application.
 
-It answers refusals itself and lets the application see neither them nor the headers. Nothing about a client is kept
+It answers refusals itself and lets the application see neither them nor the headers. Nothing that is forwarded is kept
 beyond its request, since one connection of a proxy carries the requests of many.
 """
 
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import TYPE_CHECKING, Any, Final, TypeAlias, Unpack, cast
+from typing import Any, Final, TypeAlias, Unpack
 
 from mtlspolicy._resolver import settle_async
 from mtlspolicy._verifier import Verifier
@@ -26,13 +26,14 @@ from mtlspolicy.integrations._admission import (
 )
 from mtlspolicy.integrations._authority import require_authority
 from mtlspolicy.integrations._immediate import ACCEPTED, Accepted
-from mtlspolicy.integrations._options import MiddlewareOptions, Source, settings_of
-from mtlspolicy.integrations._outgoing import refuse, serve
+from mtlspolicy.integrations._options import MiddlewareOptions, Settings, Source, settings_of
+from mtlspolicy.integrations._outgoing import Headers, Outgoing, refuse
 from mtlspolicy.integrations._request import (
-    admission_on_connection,
+    admission_by,
     admitted,
     judgement_of,
     read,
+    require_accepted,
     require_no_doubt,
     selected,
     stated_peer,
@@ -40,10 +41,7 @@ from mtlspolicy.integrations._request import (
     without_certificate,
 )
 from mtlspolicy.integrations._stand_in import StandIn, accepted_of
-from mtlspolicy.integrations._tls_extension import tls_extension
-
-if TYPE_CHECKING:
-    import ssl
+from mtlspolicy.integrations._tls_extension import extension_of
 
 __all__ = ["Middleware", "MiddlewareOptions", "peer", "peer_or_none", "presented", "require"]
 
@@ -53,6 +51,7 @@ Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App: TypeAlias = Callable[[Any, Any, Any], Awaitable[Any]]
 
 _OURS: Final = "mtlspolicy."
+_REQUESTS: Final = frozenset({"http", "websocket"})
 
 
 def require(policy: Choice) -> AsyncRequirement:
@@ -93,58 +92,92 @@ class Middleware:
     ) -> None:
         self._app: App = app
         self._settings = settings_of(source, verifier, options)
+        self._kept_apart = _keeping_apart(self._settings)
+        self._harmless: tuple[str, ...] = ()
+        """Names of the last scope in which there was nothing to be removed."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one scope: ``lifespan`` goes on as it is, ``http`` and ``websocket`` when their sender is admitted."""
-        kind = scope["type"]
-        if kind == "lifespan":
-            await self._app(scope, receive, send)
+        if scope["type"] not in _REQUESTS:
+            await self._beside(scope, receive, send)
             return
-        if kind not in {"http", "websocket"}:
-            raise ConfigurationError(f"a scope of type {kind!r}: nobody can be admitted by what is not HTTP")
-        accepted = accepted_of(scope.get(ACCEPTED))
         # read once: the specification allows any iterable, and servers may go on filling a list of theirs
-        scope = {**scope, "headers": list(scope["headers"])}
+        headers = list(scope["headers"])
+        inner = dict(scope)
+        inner["headers"] = headers
+        names = tuple(inner)
+        if names != self._harmless:  # a server's names, the same with each request
+            inner = self._cleaned(inner, names)
+        accepted = inner.get(ACCEPTED)
         try:
-            inner = self._cleaned(scope, accepted)
-            admission = await self._admission(scope, inner, accepted)
+            if self._settings.source is None and type(accepted) is Accepted:
+                admission = self._on_connection(inner, accepted)
+            else:
+                admission = await self._admission(scope, headers, inner)
         except (VerificationError, MalformedEvidence) as error:
             await refuse(error, (scope, receive, send), absent=self._settings.absent)
             return
-        inner[ADMISSION] = admission
         admission.absent = self._settings.absent
-        await serve(self._app, (inner, receive, send), admission, kept_apart=self._kept_apart)
+        inner[ADMISSION] = admission
+        outgoing = Outgoing(send, admission, self._kept_apart)
+        try:
+            await self._app(inner, receive, outgoing.send)
+        except Exception as error:
+            if not await outgoing.answered(error, (inner, receive, send)):
+                raise
+        else:
+            if outgoing.held is not None:
+                await outgoing.release()
 
-    def _cleaned(self, scope: Scope, accepted: Accepted | None) -> dict[str, Any]:
-        """Return a copy of *scope* without what an application could take for a peer."""
-        inner = {key: value for key, value in scope.items() if not key.startswith(_OURS)}
-        if accepted is not None:
-            inner[ACCEPTED] = accepted
-        if "tls" in inner.get("extensions", ()):
-            inner["extensions"] = {key: value for key, value in inner["extensions"].items() if key != "tls"}
-        source = self._settings.source
-        if source is not None:
-            inner["headers"] = without(source.own, scope["headers"])
+    async def _beside(self, scope: Scope, receive: Receive, send: Send) -> None:
+        kind = scope["type"]
+        if kind != "lifespan":
+            raise ConfigurationError(f"a scope of type {kind!r}: nobody can be admitted by what is not HTTP")
+        await self._app(scope, receive, send)
+
+    def _cleaned(self, inner: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+        """Return *inner* without what an application could take for our word, whoever wrote it."""
+        if any(name.startswith(_OURS) and name != ACCEPTED for name in names):
+            return {name: inner[name] for name in names if not name.startswith(_OURS) or name == ACCEPTED}
+        self._harmless = names
         return inner
 
-    async def _admission(self, scope: Scope, inner: dict[str, Any], accepted: Accepted | None) -> Admission:
-        settings = self._settings
+    def _on_connection(self, inner: dict[str, Any], accepted: Accepted) -> Admission:
+        """Return who was admitted in the handshake, and write the TLS extension into *inner*."""
+        shown = accepted.shown()
+        admission = admission_by(accepted, shown, self._settings)
+        if shown.several_hosts:
+            require_authority(accepted, inner["headers"])
+        stated = {"tls": extension_of(accepted, shown)}
+        others = inner.get("extensions")
+        inner["extensions"] = {**others, **stated} if others else stated
+        return admission
+
+    async def _admission(self, scope: Scope, headers: Headers, inner: dict[str, Any]) -> Admission:
+        """Return who was admitted by the proxy's word, or by a test's; *inner* is what the application sees."""
+        accepted = accepted_of(inner.pop(ACCEPTED, None))
+        if accepted is not None:
+            inner[ACCEPTED] = accepted
+        extensions = inner.get("extensions", ())
+        if "tls" in extensions:  # of a TLS whose client is another one, or that is not ours
+            inner["extensions"] = {name: value for name, value in extensions.items() if name != "tls"}
+        source = self._settings.source
+        if source is not None:
+            inner["headers"] = without(source.own, headers)
         if isinstance(accepted, StandIn):
-            return accepted.admission(settings)
-        if settings.source is None:
-            admission = admission_on_connection(accepted, settings)
-            found = cast("Accepted", accepted)  # or nobody was admitted
-            require_authority(found, scope["headers"])
-            connection = cast("ssl.SSLObject", found.ssl_object)
-            inner["extensions"] = {**inner.get("extensions", {}), "tls": tls_extension(connection, admission)}
-            return admission
-        return await self._forwarded(settings.source, scope, inner, accepted)
+            return accepted.admission(self._settings)
+        if source is None:
+            return self._on_connection(inner, require_accepted(accepted))
+        return await self._forwarded(source, scope, headers, inner)
 
     async def _forwarded(
-        self, source: ForwardedSource, scope: Scope, inner: dict[str, Any], accepted: Accepted | None
+        self, source: ForwardedSource, scope: Scope, headers: Headers, inner: dict[str, Any]
     ) -> Admission:
-        end = self._stated(source, scope) if accepted is None else accepted.peer()
-        found = read(source, scope["headers"], end, scope.get("http_version"))
+        """Return who was admitted by what the proxy forwards; *inner* is what the application will see of *scope*."""
+        accepted: Accepted | None = inner.get(ACCEPTED)
+        version = scope.get("http_version")
+        end = self._stated(source, scope, headers) if accepted is None else accepted.peer()
+        found = read(source, headers, end, version)
         anonymous = without_certificate(found.chain, self._settings)
         if anonymous is not None:
             return anonymous
@@ -152,10 +185,10 @@ class Middleware:
         judgement = judgement_of(verifier, end, found)
         return admitted(judgement, await settle_async(judgement, self._settings.resolver), self._settings)
 
-    def _stated(self, source: ForwardedSource, scope: Scope) -> ImmediatePeer:
+    def _stated(self, source: ForwardedSource, scope: Scope, headers: Headers) -> ImmediatePeer:
         address, port = scope.get("client") or (None, None)
-        end = stated_peer(address, port, scope["headers"], believed=self._settings.address_is_transport)
-        require_no_doubt(source, scope["headers"], scope.get("http_version"))
+        end = stated_peer(address, port, headers, believed=self._settings.address_is_transport)
+        require_no_doubt(source, headers, scope.get("http_version"))
         return end
 
     async def _select(self, inner: dict[str, Any]) -> Any:
@@ -166,15 +199,22 @@ class Middleware:
         except Exception as error:  # noqa: BLE001 - whatever it raises is a refusal
             return error
 
-    def _kept_apart(self, headers: Any) -> list[tuple[bytes, bytes]]:
-        """Return the headers of a response, fit for shared caches, and without a certificate (RFC 9440, 2.4)."""
-        settings = self._settings
-        fields: list[tuple[bytes, bytes]] = [(bytes(name), bytes(value)) for name, value in headers]
-        if settings.source is not None:
-            fields = without(settings.source.own, fields)
-        if settings.cache == "no-store":
+
+def _keeping_apart(settings: Settings) -> Callable[[Any], Headers] | None:
+    """Return what becomes of the headers of a response; ``None``: nothing, where the connection says who it is.
+
+    They are made fit for shared caches, and free of a certificate (RFC 9440, 2.4).
+    """
+    source = settings.source
+    if source is None:
+        return None
+    own, cache = source.own, settings.cache
+    more = {"no-store": [(b"cache-control", b"no-store")], "vary": [(b"vary", settings.vary.encode("ascii"))]}
+
+    def kept_apart(headers: Any) -> Headers:
+        fields = without(own, [(bytes(name), bytes(value)) for name, value in headers])
+        if cache == "no-store":
             fields = [field for field in fields if field[0].lower() != b"cache-control"]
-            fields.append((b"cache-control", b"no-store"))
-        elif settings.cache == "vary":
-            fields.append((b"vary", settings.vary.encode("ascii")))
-        return fields
+        return fields if cache is None else fields + more[cache]
+
+    return kept_apart
