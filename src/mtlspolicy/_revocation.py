@@ -172,6 +172,7 @@ class RevocationAnswer:
         claim: What a delegate says whose own certificate may be revoked: no answer to rely on, so that the status is
             UNAVAILABLE, until it is known that the delegate is not revoked. ``None`` for every other answer.
         delegate: That delegate's certificate.
+        lifts: The hold, seen before, that a claim of GOOD would lift: nothing does before the delegate is known.
     """
 
     status: RevocationStatus
@@ -186,6 +187,7 @@ class RevocationAnswer:
     invalidity_date: datetime | None = None
     claim: RevocationStatus | None = None
     delegate: ParsedCertificate | None = None
+    lifts: RevocationAnswer | None = None
 
     def __post_init__(self) -> None:
         """Raise `ConfigurationError` for what is no status, a naive time, GOOD without a time, or half a claim."""
@@ -214,7 +216,11 @@ class RevocationAnswer:
         if self.claim is None:
             return self
         code = f"ocsp.{self.claim.value}"
-        return replace(self, status=self.claim, code=code, detail="", claim=None, delegate=None)
+        return replace(self, status=self.claim, code=code, detail="", claim=None, delegate=None, lifts=None)
+
+    def after(self, hold: RevocationAnswer | None) -> RevocationAnswer:
+        """Return the answer, which says that it would lift *hold*, seen before, where it is a claim of GOOD."""
+        return self if hold is None or self.claim is not RevocationStatus.GOOD else replace(self, lifts=hold)
 
     @property
     def final(self) -> bool:

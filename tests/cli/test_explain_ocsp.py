@@ -92,7 +92,6 @@ def test_the_responder_that_the_certificate_names(
         ({"status": "try-later"}, "ocsp.try-later"),
         ({"dates": "expired"}, "ocsp.expired"),
         ({"signer": "stranger"}, "ocsp.signature"),
-        ({"signer": "delegate-without-nocheck"}, "ocsp.delegate-revocation"),
         ({"http_status": 503}, "fetch.status"),
         ({"body": b""}, "ocsp.malformed"),
     ],
@@ -108,8 +107,57 @@ def test_no_usable_answer_is_status_1(
     (told,) = row["ocsp"]
     answer = code.partition(".")[2] if code in {"ocsp.revoked", "ocsp.unknown"} else "none"
     assert (status, told["answer"], told["code"]) == (1, answer, code)
-    assert ("signed by" in told) is (answer != "none" or code == "ocsp.delegate-revocation")
+    assert ("signed by" in told) is (answer != "none")
     assert "detail" in told or answer != "none"
+
+
+@pytest.mark.parametrize("named", [True, False], ids=["URL", "certificate"])
+@pytest.mark.parametrize("code", ["ocsp.good", "ocsp.revoked", "crl.good", "crl.revoked"])
+def test_a_delegate_that_may_be_revoked_is_asked_about_as_well(
+    call: Call, tmp_path: Path, ca: CertificateAuthority, responder: OCSPResponder, code: str, *, named: bool
+) -> None:
+    """Its word is shown as a claim, its own status below, and the policy decides on both."""
+    way, _, known = code.partition(".")
+    written(tmp_path, ca.issue_client("frodo", ocsp_url=responder.url))
+    delegate = responder.delegate(f"delegate-with-{way}")
+    responder.answer(signer=f"delegate-with-{way}")
+    responder.answer(delegate, signer="issuer")
+    if known == "revoked":
+        ca.revoke(delegate)
+    flags = ("--ocsp", responder.url) if named else ("--ocsp",)
+    status, row = rows(call, tmp_path, *flags, "--allow-private", "--allow-cn", "frodo")
+    claim, *below = row["ocsp"]
+    assert (claim["answer"], claim["claim"]) == ("none", "good, if its signer is not revoked")
+    assert claim["code"] == "ocsp.delegate-revocation"
+    assert claim["signed by"] == "CN=OCSP responder, in the issuer's name"
+    (standing,) = below if way == "ocsp" else row["crl"]
+    assert (way == "crl") is ("crl" in row)
+    assert (standing["certificate"], standing["code"]) == ("CN=OCSP responder", code)
+    assert (status, row["verdict"]) == ((0, "PERMIT") if known == "good" else (1, "INDETERMINATE"))
+    assert responder.requests + responder.crl_requests == 2
+
+
+def test_a_delegate_that_names_no_place_for_its_status(
+    call: Call, tmp_path: Path, ca: CertificateAuthority, responder: OCSPResponder
+) -> None:
+    """Both ways are gone, each says why it told nothing, and the delegate does not vouch for itself."""
+    written(tmp_path, ca.issue_client("frodo"))
+    responder.answer(signer="delegate-without-nocheck")
+    flags = ("--ocsp", responder.url, "--allow-private", "--allow-cn", "frodo")
+    status, row = rows(call, tmp_path, *flags)
+    assert (status, row["code"]) == (1, "ocsp.delegate-unavailable")
+    told = [(one["certificate"], one["answer"], one["code"]) for one in (*row["ocsp"][1:], *row["crl"])]
+    assert told == [
+        ("CN=OCSP responder", "none", "ocsp.delegate-is-subject"),
+        ("CN=OCSP responder", "cannot be said", "crl.no-distribution-point"),
+    ]
+    answer = call("explain", tmp_path / "chain.pem", "--trust", tmp_path / "ca.pem", *flags)
+    for text in (
+        "claim       good, if its signer is not revoked",
+        "\nocsp: CN=OCSP responder\n",
+        "\ncrl: CN=OCSP responder\n",
+    ):
+        assert text in answer.out
 
 
 def test_private_addresses_and_ports_by_flag_alone(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -14,6 +15,7 @@ from mtlspolicy.cli._probe_seen import Unseen
 from mtlspolicy.cli._probe_wire import alert_name
 from mtlspolicy.errors import ConfigurationError
 from mtlspolicy.testing import CertificateAuthority
+from mtlspolicy.tls._cpython import watch_messages
 
 TLS12, TLS13 = 0x0303, 0x0304
 
@@ -148,9 +150,25 @@ def test_any_bytes_give_an_answer(messages: list[tuple[int, bytes]], version: in
     assert isinstance(found, Unseen) or all(name.isprintable() for name in found)
 
 
-def test_a_python_that_shows_no_messages(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_python_that_shows_no_messages() -> None:
     """Without the private name that all this hangs on, a probe says so; it does not find a server without chain."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    monkeypatch.setattr("mtlspolicy.cli._probe_messages.ssl", SimpleNamespace(SSLContext=object))
+    without: Any = SimpleNamespace()
     with pytest.raises(ConfigurationError, match="shows no handshake messages"):
-        listen(context)
+        listen(without)
+    assert vars(without) == {}
+
+
+def test_the_private_name_of_cpython_shows_both_directions() -> None:
+    """``SSLContext._msg_callback`` is there, and what it is told of is the messages of this context's connection."""
+    seen: list[tuple[str, int]] = []
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    watch_messages(context, lambda _connection, direction, _version, kind, *_: seen.append((direction, int(kind))))
+    incoming = ssl.MemoryBIO()
+    client = context.wrap_bio(incoming, ssl.MemoryBIO(), server_hostname="localhost")
+    with pytest.raises(ssl.SSLWantReadError):
+        client.do_handshake()
+    incoming.write(bytes([21, 3, 3, 0, 2, 2, 40]))  # a fatal alert, handshake_failure
+    with pytest.raises(ssl.SSLError):
+        client.do_handshake()
+    assert ("write", 22) in seen
+    assert ("read", 21) in seen

@@ -7,7 +7,7 @@ from typing import Final
 
 from mtlspolicy import RevocationStatus
 from mtlspolicy._certificate import ParsedCertificate
-from mtlspolicy._revocation import CRLQuestion, CRLRule, OCSPQuestion
+from mtlspolicy._revocation import CRLQuestion, CRLRule, OCSPQuestion, OCSPRule
 from mtlspolicy.revocation import RevocationAnswer, Seen
 from tests.revocation.made import AT, HOUR, ROOT, delegate, question
 
@@ -21,6 +21,8 @@ HELD: Final = replace(REVOKED, reason="certificateHold")
 UNKNOWN: Final = RevocationAnswer(STATUS.UNKNOWN, "ocsp.unknown", this_update=AT)
 NONE: Final = RevocationAnswer(STATUS.UNAVAILABLE, "ocsp.try-later")
 ISSUER: Final = ParsedCertificate(ROOT.der)
+RULE: Final = OCSPRule()
+NAMING: Final = OCSPRule(responders=(SECOND,))
 ABOUT_FIRST: Final = OCSPQuestion(FIRST, ISSUER, delegate=True)
 
 
@@ -49,8 +51,11 @@ def test_a_claim_of_revoked_stands_against_what_is_not_newer() -> None:
 
 
 def test_a_claim_of_a_hold_ends_with_a_newer_claim_of_the_same() -> None:
-    """Its own delegate's newer GOOD lifts it; another one's does not, and its own older hold is no news."""
-    assert told(claim(HELD), claim(NEWER), NONE) == ["claims revoked", "claims good", "try-later"]
+    """Its own delegate's newer GOOD lifts it once that was seen good; another one's does not; an older is no news."""
+    seen = Seen()
+    assert told(claim(HELD), claim(NEWER), NONE, seen=seen) == ["claims revoked", "claims good", "claims revoked"]
+    seen.judged(ABOUT_FIRST, GOOD)
+    assert told(claim(NEWER), NONE, seen=seen) == ["claims good", "try-later"]
     assert told(claim(HELD), claim(NEWER, SECOND), NONE) == ["claims revoked", "claims good", "claims revoked"]
     older = replace(HELD, this_update=AT - HOUR)
     assert told(claim(HELD), claim(older), claim(REVOKED), GOOD) == ["claims revoked"] * 4
@@ -61,6 +66,17 @@ def test_claims_are_no_rollback_for_others() -> None:
     assert told(claim(NEWER), GOOD) == ["claims good", "good"]
     assert told(NEWER, claim(GOOD), claim(REVOKED)) == ["good", "rollback", "claims revoked"]
     assert told(claim(NEWER), claim(GOOD), claim(GOOD, SECOND)) == ["claims good", "rollback", "claims good"]
+
+
+def test_a_claim_of_good_says_which_hold_it_would_lift() -> None:
+    """For whoever weighs it while nothing is known of the delegate; what it vouches for later says no such thing."""
+    for held in (HELD, claim(HELD), claim(HELD, SECOND), claim(REVOKED, SECOND)):
+        seen = Seen()
+        before = seen.judged(question(), held)
+        found = seen.judged(question(), claim(NEWER))
+        assert (found, found.lifts) == (replace(claim(NEWER), lifts=before), before)
+        assert found.vouched() == claim(NEWER).vouched() == replace(NEWER, detail="")
+    assert Seen().judged(question(), claim(NEWER)).lifts is None
 
 
 def test_a_revocation_stands_against_claims() -> None:
@@ -95,6 +111,16 @@ def test_no_answer_about_a_delegate_vouches_for_it() -> None:
     seen.judged(OCSPQuestion(FIRST, ISSUER), GOOD)
     seen.judged(ABOUT_FIRST, replace(REVOKED, this_update=AT + HOUR))
     assert told(NONE, seen=seen) == ["claims revoked"]
+
+
+def test_who_is_named_under_one_rule_vouches_for_no_delegate_under_another() -> None:
+    """GOOD of a delegate by the word of a named responder counts where it is named; by the CA's word, there as well."""
+    for by, others in ((NAMING, RULE), (RULE, NAMING)):
+        seen = Seen()
+        seen.judged(OCSPQuestion(FIRST, ISSUER, by, delegate=True), GOOD)
+        found = seen.judged(replace(question(), rule=others), claim(REVOKED))
+        assert (found.claim is None) is (by is RULE)
+        assert seen.judged(replace(question(), rule=by), claim(REVOKED)).status is STATUS.REVOKED
 
 
 def test_a_delegate_that_is_revoked_proves_nothing_more() -> None:

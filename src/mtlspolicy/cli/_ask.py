@@ -49,6 +49,7 @@ class Asked(NamedTuple):
             "certificate": str(self.question.certificate),
             "responder": escape(answer.source, 2048),
             "answer": said,
+            "claim": "" if answer.claim is None else f"{answer.claim.value}, if its signer is not revoked",
             "code": answer.code,
             "detail": answer.detail,
             "thisUpdate": answer.this_update,

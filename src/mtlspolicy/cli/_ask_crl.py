@@ -144,13 +144,20 @@ def _rows(place: str, held: Held, at: datetime) -> Iterator[dict[str, str]]:
         yield {
             "list": where,
             "issuer": _issuer(crl),
-            "number": "none" if crl.crl_number is None else str(crl.crl_number),
+            "number": _number(crl.crl_number),
             "thisUpdate": shown(crl.this_update),
             "nextUpdate": "none" if crl.next_update is None else shown(crl.next_update),
             "fresh": _freshness(crl, at),
             "entries": _entries(crl),
             "scope": _scope(crl),
         }
+
+
+def _number(number: int | None) -> str:
+    if number is None:
+        return "none"
+    # RFC 5280, section 5.2.3: of 20 octets at most. Python refuses to print one of thousands.
+    return str(number) if number.bit_length() <= 160 else f"of {number.bit_length()} bits, where 160 are allowed"
 
 
 def _issuer(crl: RevocationList) -> str:

@@ -13,7 +13,7 @@ from typing import Final
 
 from mtlspolicy._chain import Possession, PresentedChain
 from mtlspolicy._decision import Decision
-from mtlspolicy._evidence import Need
+from mtlspolicy._evidence import Fact, Facts, Need
 from mtlspolicy._peer import now
 from mtlspolicy._policy import Policy
 from mtlspolicy._profile import PathProfile
@@ -55,8 +55,10 @@ def run(arguments: argparse.Namespace) -> int:
     chain = read_bytes(arguments.chain)
     told: dict[str, list[dict[str, str]]] = {}
     if arguments.ocsp is not None:
-        decision, asked = _decided_with_answers(arguments, policy, chain)
+        decision, asked, found = _decided_with_answers(arguments, policy, chain)
         told["ocsp"] = [one.row() for one in asked]
+        if found:
+            told["crl"] = [one.row() for one in found]
     elif arguments.crl is not None:
         decision, found, lists = _decided_with_lists(arguments, policy, chain, at)
         told |= {"list": lists, "crl": [one.row() for one in found]}
@@ -97,14 +99,23 @@ def _verifier(arguments: argparse.Namespace, policy: Policy | None) -> Verifier:
 
 def _decided_with_answers(
     arguments: argparse.Namespace, policy: Policy | None, chain: bytes
-) -> tuple[Decision, tuple[Asked, ...]]:
-    """Ask about the path, whatever the rest of the policy makes of the peer, and decide with the answers."""
-    url = arguments.ocsp or None
+) -> tuple[Decision, tuple[Asked, ...], tuple[Told, ...]]:
+    """Ask about the path, whatever the rest of the policy makes of the peer, and decide with the answers.
+
+    A responder may sign by a delegate that may itself be revoked: then the delegate is asked about as well, by OCSP and
+    on the CRL that its own certificate names. What is said of it hangs on nobody else, so there is no third round.
+    """
+    url, private = arguments.ocsp or None, arguments.allow_private
     # the responder that somebody names is that of the peer's issuer, and knows nothing of the CAs above
     clause = NotRevoked("ocsp", responder=url, scope="path" if url is None else "end-entity")
     asking = _verifier(arguments, clause if arguments.server is not None else Anyone() & clause)
-    asked = ask(_needs(asking, chain, None), allow_private=arguments.allow_private)
-    return _deciding(arguments, policy, clause).decide(chain, facts=facts_of(asked)), asked
+    asked = ask(_needs(asking, chain, None), allow_private=private)
+    of_delegates = _needs(asking, chain, None, facts_of(asked))
+    asked += ask(of_delegates, allow_private=private)
+    at = now()
+    found = Lists("", allow_private=private).told(of_delegates, at)
+    facts = facts_of(asked).with_({one.question.need: Fact(one.answer, at) for one in found})
+    return _deciding(arguments, policy, clause).decide(chain, facts=facts), asked, found
 
 
 def _decided_with_lists(
@@ -120,10 +131,12 @@ def _decided_with_lists(
     return decision, told, list(lists.rows(moment))
 
 
-def _needs(asking: Verifier, chain: bytes, at: datetime | None) -> Iterable[Need]:
+def _needs(asking: Verifier, chain: bytes, at: datetime | None, facts: Facts = Facts.NONE) -> tuple[Need, ...]:
+    """Return what is still to be known of the path in *chain* beside *facts*."""
     try:
         presented = PresentedChain.parse(chain, possession=Possession.NONE, limits=asking.limits)
-        return asking.judgement(presented, at=at).outcome().needs
+        needs = asking.judgement(presented, at=at).outcome(facts).needs
+        return tuple(need for need in needs if facts.get(need) is None)
     except MalformedEvidence:
         return ()  # the decision says what is wrong with it
 

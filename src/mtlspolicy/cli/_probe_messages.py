@@ -1,22 +1,27 @@
 """Takes apart the handshake messages that a server sent: its certificates, whom it asks for, alerts. It trusts nothing.
 
-``ssl`` has no public call for any of it. ``SSLContext._msg_callback`` shows the messages, decrypted, also of handshakes
-that fail; it is used here for diagnosis alone, and nothing is admitted on what it says.
+`watch_messages` shows the messages, decrypted, also of handshakes that fail. It is used here for diagnosis alone, and
+nothing is admitted on what it says.
 """
 
 from __future__ import annotations
 
+import socket
 import ssl
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any, Final
 
 from mtlspolicy._names import DistinguishedName
 from mtlspolicy._text import escape
 from mtlspolicy.cli._probe_seen import Unseen
-from mtlspolicy.errors import ConfigurationError, MalformedEvidence
+from mtlspolicy.errors import MalformedEvidence
+from mtlspolicy.tls._cpython import watch_messages
 
 MOST_BYTES: Final = 256 * 1024
 """Of all messages of a connection that are kept; OpenSSL itself takes 100 KiB of certificates."""
+MOST_MESSAGES: Final = 500
+"""Handshake messages of a connection. OpenSSL reads sessions and keys without end before it looks at any clock."""
 MOST_CERTIFICATES: Final = 32
 MOST_NAMES: Final = 100
 """Names of authorities that are shown; there may be thousands."""
@@ -44,11 +49,16 @@ class Transcript:
     def __init__(self) -> None:
         self._read: dict[int, tuple[int, bytes]] = {}
         self._left = MOST_BYTES
+        self._messages = 0
         self.alert: int | None = None
         self.certificate_sent = False
 
-    def note(self, _connection: object, direction: str, version: int, kind: int, _type: object, data: bytes) -> None:
-        """Take one message, as ``SSLContext._msg_callback`` has it; the first of each kind counts."""
+    def note(self, connection: Any, direction: str, version: int, kind: int, _type: object, data: bytes) -> None:
+        """Take one message, as `watch_messages` has it; the first of each kind counts. One too many ends it all."""
+        self._messages += int(kind) == _HANDSHAKE
+        if self._messages > MOST_MESSAGES:
+            with suppress(OSError):
+                socket.socket.shutdown(connection, socket.SHUT_RDWR)
         if int(kind) == _ALERT and direction == "read" and len(data) == 2:
             self.alert = self.alert if data[1] == 0 and self.alert is not None else data[1]
         if int(kind) != _HANDSHAKE or len(data) < 4 or data[0] not in _KEPT:
@@ -181,9 +191,6 @@ def listen(context: ssl.SSLContext) -> Transcript:
     Raises:
         ConfigurationError: This Python shows no messages.
     """
-    if not hasattr(ssl.SSLContext, "_msg_callback"):
-        raise ConfigurationError("this Python shows no handshake messages, so nothing can be probed: use CPython")
     transcript = Transcript()
-    private: Any = context
-    private._msg_callback = transcript.note
+    watch_messages(context, transcript.note)
     return transcript

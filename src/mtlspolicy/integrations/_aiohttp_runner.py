@@ -5,7 +5,9 @@ It decides nothing. The refused are served by a server of aiohttp that knows the
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any, Final
+from weakref import WeakSet
 
 from aiohttp import web
 
@@ -35,6 +37,10 @@ def response(error: Refusal, *, absent: int) -> web.Response:
     return web.Response(status=what.status, headers=headers, body=what.body)
 
 
+_AT_ONCE: Final = 0.01
+"""Seconds; aiohttp takes none for no end."""
+
+
 class AppRunner(web.AppRunner):
     """``web.AppRunner`` with the gate of `tls.gate` in front of each connection, for ``pending="hold"`` and answers.
 
@@ -55,7 +61,7 @@ class AppRunner(web.AppRunner):
             on with ``source="connection"``.
     """
 
-    __slots__ = ("_absent", "_context", "_gated", "_responds")
+    __slots__ = ("_absent", "_context", "_gated", "_responds", "_told")
 
     def __init__(
         self,
@@ -73,6 +79,7 @@ class AppRunner(web.AppRunner):
         self._absent = absent
         self._responds = refuse == "respond"
         self._gated: _Gated | None = None
+        self._told: WeakSet[web.Server] = WeakSet()
         if self._responds:
             if context is None:
                 raise ConfigurationError('refuse="respond" without context=: give the context of tls.server_context')
@@ -100,13 +107,20 @@ class AppRunner(web.AppRunner):
             self._gated = _Gated(server, self._refusing if self._responds else None)
         return self._gated
 
+    async def shutdown(self) -> None:
+        """End the connections of the refused, and what the application itself ends."""
+        await asyncio.gather(*(server.shutdown(_AT_ONCE) for server in tuple(self._told)))
+        await super().shutdown()
+
     def _refusing(self, error: VerificationError) -> Any:
         async def answering(_request: web.BaseRequest) -> web.Response:
             made = response(error, absent=self._absent)
             made.force_close()
             return made
 
-        return web.Server(answering, access_log=None)()
+        server = web.Server(answering, access_log=None)
+        self._told.add(server)  # as long as its connection is there
+        return server()
 
 
 class _Gated:

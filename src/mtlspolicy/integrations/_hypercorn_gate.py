@@ -83,13 +83,14 @@ class GatedSockets:
         config, loop = self._config, asyncio.get_running_loop()
         most = config.max_requests
         context = WorkerContext(None if most is None else most + randint(0, config.max_requests_jitter))  # noqa: S311 - no secret
+        refused = WorkerContext(None)  # whoever is refused ends no server by the number of his requests
         servers: list[asyncio.Server] = []
         ends = [asyncio.ensure_future(trigger()), asyncio.ensure_future(context.terminate.wait())]
         try:
             for sock in self._sockets:
                 servers.append(
                     await loop.create_server(
-                        self._gate(context), sock=sock, ssl=self._direct.listener, backlog=config.backlog,
+                        self._gate(context, refused), sock=sock, ssl=self._direct.listener, backlog=config.backlog,
                         ssl_handshake_timeout=config.ssl_handshake_timeout,
                     )
                 )  # fmt: skip
@@ -102,6 +103,7 @@ class GatedSockets:
             for end in ends:
                 end.cancel()
             await context.terminated.set()
+            await refused.terminated.set()
             for server in servers:
                 server.close()
             await self._finish()
@@ -114,9 +116,9 @@ class GatedSockets:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def _gate(self, context: WorkerContext) -> Callable[[], asyncio.BaseProtocol]:
+    def _gate(self, context: WorkerContext, refused: WorkerContext) -> Callable[[], asyncio.BaseProtocol]:
         def answers(error: VerificationError) -> asyncio.Protocol:
-            return self._protocol(self._direct.refusing(error), context)
+            return self._protocol(self._direct.refusing(error), refused)
 
         def serves() -> asyncio.Protocol:
             return self._protocol(self._app, context)

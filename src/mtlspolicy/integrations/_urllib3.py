@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 from mtlspolicy.errors import ConfigurationError
 from mtlspolicy.integrations._extra import Extra
 from mtlspolicy.integrations._kept import still_admitted
+from mtlspolicy.tls._peer_of import latch_of
 
 with Extra("urllib3"):
     from urllib3.connection import HTTPSConnection
@@ -69,13 +70,30 @@ def restricted(pools: PoolManager) -> PoolManager:
 class _Kept(HTTPSConnection):
     """A connection that counts as dropped where its peer would not be admitted any more."""
 
+    def connect(self) -> None:
+        """Connect; what is not of a context with a verifier is closed, whoever passed another one (``pool_kwargs``).
+
+        Raises:
+            ConfigurationError: It is named, ``tls.not-ours``; nothing was sent.
+        """
+        super().connect()
+        try:
+            latch_of(_tls_of(self.sock))
+        except ConfigurationError:
+            self.close()
+            raise
+
     @property
     def is_connected(self) -> bool:
         """Whether it may be used for another request."""
         if not super().is_connected:
             return False
-        # Over a proxy that speaks TLS itself urllib3 keeps the TLS object inside a transport of its own.
-        return still_admitted(getattr(self.sock, "sslobj", self.sock))
+        return still_admitted(_tls_of(self.sock))
+
+
+def _tls_of(sock: Any) -> Any:
+    # Over a proxy that speaks TLS itself urllib3 keeps the TLS object inside a transport of its own.
+    return getattr(sock, "sslobj", sock)
 
 
 class _Pool(HTTPSConnectionPool):

@@ -63,10 +63,11 @@ class SSLAdapter(Adapter):
 class _Refusing:
     """A connection whose end reads as cheroot expects it: a refusal was logged, and is no failure of the server."""
 
-    __slots__ = ("_sock",)
+    __slots__ = ("_ended", "_sock")
 
     def __init__(self, sock: ssl.SSLSocket) -> None:
         self._sock = sock
+        self._ended = False
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._sock, name)
@@ -79,8 +80,16 @@ class _Refusing:
             raise FatalSSLAlert(str(error)) from error
 
     def send(self, data: Any) -> int:
-        """Write *data*."""
+        """Write *data*; what could not be written once is dropped, and not tried again when the file is forgotten.
+
+        From Python 3.13 on each such attempt prints a traceback, as many as there are clients who are refused.
+        """
+        if self._ended or self._sock.fileno() == -1:
+            return len(data)
         try:
             return self._sock.send(data)
-        except ssl.SSLError as error:  # ours as well
-            raise FatalSSLAlert(str(error)) from error
+        except OSError as error:
+            self._ended = True
+            if isinstance(error, ssl.SSLError):  # ours as well
+                raise FatalSSLAlert(str(error)) from error
+            raise

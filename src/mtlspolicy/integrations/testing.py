@@ -23,8 +23,8 @@ from mtlspolicy.integrations._stand_in import StandIn
 
 __all__ = ["as_peer"]
 
-_RUNNERS: Final = ("_pytest", "unittest")
-"""Packages one of which has called whoever calls `as_peer`: Django's runner is of unittest."""
+_RUNNERS: Final = ("_pytest", "unittest.case", "unittest.suite", "unittest.loader")
+"""Modules one of which has called whoever calls `as_peer`: Django's is of unittest. ``unittest.mock`` is none."""
 _CLIENTS: Final = ("starlette.testclient", "httpx", "httpx2", "werkzeug.test", "flask.testing", "django.test.client")
 """Modules, with what is below them, that hand a request to an application without a socket."""
 _TEST_ADDRESS: Final = ["testclient", 50000]

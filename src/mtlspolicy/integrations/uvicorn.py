@@ -6,6 +6,7 @@ the application, and answers refusals where it is told to. It decides nothing.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from functools import lru_cache
 from importlib import import_module
@@ -264,7 +265,10 @@ class _Answering:
         self._direct = direct
 
     def protocol(self, error: VerificationError, arguments: dict[str, Any]) -> asyncio.Protocol:
-        """Return the protocol for one connection, refused with *error*."""
-        made = self._class(**arguments)
+        """Return the protocol for one connection, refused with *error*.
+
+        Its requests do not count for ``limit_max_requests``: whoever is refused could end the server with them.
+        """
+        made = self._class(**{**arguments, "server_state": copy.copy(arguments["server_state"])})
         made.app = self._direct.refusing(error)
         return cast("asyncio.Protocol", made)

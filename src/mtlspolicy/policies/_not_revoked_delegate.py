@@ -74,12 +74,14 @@ def _without_standing(
     """Return what a claim comes to while nothing is known of its delegate.
 
     A soft rule admits where there is no answer. A claim of GOOD is as good as none: who is on the way could as well
-    have dropped it. A claim of REVOKED or UNKNOWN is a responder's word against the peer, under a key that the CA has
-    certified: if a soft rule took it for an outage, keeping us from the delegate's status would be enough to be
-    admitted after one's revocation was told. RFC 6960 leaves it to the relying party what to do about a delegate
-    whose revocation cannot be found out (section 4.2.2.2.1, last case); so this fails closed, for soft rules too.
+    have dropped it. Where it would lift a hold it is not: that one stands against no answer. A claim of REVOKED or
+    UNKNOWN is a responder's word against the peer, under a key that the CA has certified: if a soft rule took it for an
+    outage, keeping us from the delegate's status would be enough to be admitted after one's revocation was told.
+    RFC 6960 leaves it to the relying party what to do about a delegate whose revocation cannot be found out (section
+    4.2.2.2.1, last case); so this fails closed, for soft rules too.
     """
-    if soft and answer.claim is RevocationStatus.GOOD and all(evidence.fact(one.need) is not None for one in asked):
+    harmless = answer.claim is RevocationStatus.GOOD and answer.lifts is None
+    if soft and harmless and all(evidence.fact(one.need) is not None for one in asked):
         return Finding(SOFT, "ocsp.soft", f"admitted without an answer, by soft=True; {detail}")
     against = answer.claim is RevocationStatus.REVOKED
     return Finding(MISSING, "ocsp.delegate-unavailable", detail, standing.needs, against=against)

@@ -87,10 +87,11 @@ def _revoked(answer: RevocationAnswer, question: RevocationQuestion, evidence: E
 
     A clock that is slow, or was set back, must not admit (so the times do not count at an edge); who asks about the
     past by ``decide(at=...)`` is told of the past, from the date on which the key became unsafe if that is earlier.
+    Not so of a responder's delegate: with a key that was stolen later, responses of before are signed as well.
     """
     told = f"{question.certificate} is revoked{_circumstances(answer)}{origin}"
     since = _unsafe_since(answer)
-    if evidence.historical and since is not None and evidence.at < since:
+    if evidence.historical and not question.delegate and since is not None and evidence.at < since:
         return Finding(GOOD, "revocation.later", f"{told}; the question is about {shown(evidence.at)}, before that")
     return Finding(REVOKED, f"{question.rule.area}.revoked", told)
 

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from mtlspolicy._certificate import ParsedCertificate
     from mtlspolicy._resolver import Answer, Resolver
+    from mtlspolicy._revocation import OCSPRule
     from mtlspolicy.revocation._cache import Cache, CachedStatement
     from mtlspolicy.revocation._destinations import Destinations
     from mtlspolicy.revocation._steps import Course
@@ -81,7 +82,7 @@ class Desk:
     def recalled(self, question: RevocationQuestion) -> RevocationAnswer | None:
         """Return the answer in memory that still holds."""
         with self._lock:
-            return self._unless_revoked(self._ledger.recall(question, moment()))
+            return self._unless_revoked(question, self._ledger.recall(question, moment()))
 
     def answer(self, question: RevocationQuestion) -> Course[RevocationAnswer]:
         """Look *question* up: memory, then the shared cache, then the network.
@@ -103,7 +104,7 @@ class Desk:
         """Look for something newer than is known, and tell the resolvers."""
         with self._lock:
             held = self._ledger.recall(question, moment(), asked=False)
-            known = self._unless_revoked(held)
+            known = self._unless_revoked(question, held)
             learnt = self._ledger.learnt(question)
         if isinstance(question, OCSPQuestion):
             found = yield from ocsp_course(self, question, known)
@@ -175,25 +176,29 @@ class Desk:
             self.changed()
         return answer
 
-    def without_revoked(self, answer: RevocationAnswer) -> RevocationAnswer:
+    def without_revoked(self, question: RevocationQuestion, answer: RevocationAnswer) -> RevocationAnswer:
         """Return *answer*, or that there is none: a claim of a delegate that is known to be revoked."""
-        if answer.delegate is None or self.standing(answer.delegate) is not RevocationStatus.REVOKED:
+        if (
+            answer.delegate is None
+            or not isinstance(question, OCSPQuestion)
+            or self.standing(answer.delegate, question.rule) is not RevocationStatus.REVOKED
+        ):
             return answer
         detail = f"signed by {answer.delegate}, whose own certificate is revoked"
         return unavailable("ocsp.delegate-revoked", detail, answer.source)
 
-    def _unless_revoked(self, known: RevocationAnswer | None) -> RevocationAnswer | None:
-        return None if known is None or not answers(self.without_revoked(known)) else known
+    def _unless_revoked(self, question: RevocationQuestion, known: RevocationAnswer | None) -> RevocationAnswer | None:
+        return None if known is None or not answers(self.without_revoked(question, known)) else known
 
-    def standing(self, delegate: ParsedCertificate) -> RevocationStatus:
-        """Return what was last learnt of a delegate; UNAVAILABLE: nothing."""
+    def standing(self, delegate: ParsedCertificate, rule: OCSPRule) -> RevocationStatus:
+        """Return what was learnt of a delegate that counts under *rule*; UNAVAILABLE: nothing."""
         with self._lock:
-            return self._delegates.status(delegate)
+            return self._delegates.status(delegate, rule)
 
-    def put_aside(self, key: str, delegate: ParsedCertificate, statement: CachedStatement) -> None:
+    def put_aside(self, key: str, delegate: ParsedCertificate, rule: OCSPRule, statement: CachedStatement) -> None:
         """Keep *statement* out of the shared cache until its delegate is known to be good."""
         with self._lock:
-            self._delegates.wait(key, delegate, statement)
+            self._delegates.wait(key, delegate, rule, statement)
 
     def _kept(self, question: RevocationQuestion, answer: RevocationAnswer) -> Course[RevocationAnswer]:
         """Return *answer*; if it is about a delegate, keep what that one has signed, or make due what it has told."""

@@ -72,7 +72,7 @@ def ocsp_course(desk: Desk, question: OCSPQuestion, known: RevocationAnswer | No
         share = (until - time.monotonic()) / (len(urls) - place)
         inquiry = _inquiry(question, url, key, request)
         found, body = yield from visited(desk, inquiry, until=time.monotonic() + share)
-        answer = desk.seen.judged(question, desk.without_revoked(found))
+        answer = desk.seen.judged(question, desk.without_revoked(question, found))
         if answers(answer) and answer.vouched() == found.vouched():
             yield from _store(desk, question, key, body, found)
         if answers(answer):
@@ -89,7 +89,7 @@ def _kept(desk: Desk, question: OCSPQuestion, key: str) -> Course[RevocationAnsw
     if statement is None:
         return None
     found = read_ocsp(statement.data, question, at=now(), source="cache")
-    answer = desk.seen.judged(question, desk.without_revoked(found))
+    answer = desk.seen.judged(question, desk.without_revoked(question, found))
     return answer if answers(answer) else None
 
 
@@ -104,10 +104,10 @@ def _store(desk: Desk, question: OCSPQuestion, key: str, body: bytes, answer: Re
         until = useful(question, answer.this_update, answer.next_update)
         until = max(until, min(question.certificate.not_after, at + LONGEST)) if answer.final else until
         statement = CachedStatement(body, answer.this_update, until, final=answer.final)
-        if answer.delegate is None or desk.standing(answer.delegate) is RevocationStatus.GOOD:
+        if answer.delegate is None or desk.standing(answer.delegate, question.rule) is RevocationStatus.GOOD:
             yield from desk.shelf.store(key, statement)
         else:
-            desk.put_aside(key, answer.delegate, statement)
+            desk.put_aside(key, answer.delegate, question.rule, statement)
 
 
 def _request(desk: Desk, question: OCSPQuestion) -> _Request:

@@ -53,7 +53,8 @@ def best_answer(question: OCSPQuestion, responses: Iterable[bytes], *, at: datet
     answers = [read_ocsp(one, question, at=at) for one in _listed(responses)]
     usable = [answer for answer in answers if answer.told is not RevocationStatus.UNAVAILABLE]
     if usable:
-        return max(usable, key=_standing)
+        holds = [answer for answer in usable if answer.told is RevocationStatus.REVOKED]
+        return max(usable, key=_standing).after(max(holds, key=_standing, default=None))
     telling = (answer for answer in answers if answer.code not in {"ocsp.other-certificate", "ocsp.malformed"})
     return next(telling, _ABSENT)
 

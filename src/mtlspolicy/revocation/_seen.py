@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from datetime import datetime
-from typing import Final, TypeAlias, TypeVar
+from typing import Final, TypeAlias, TypeVar, cast
 
 from mtlspolicy._certificate import ParsedCertificate
 from mtlspolicy._evidence import RevocationStatus
@@ -21,8 +21,8 @@ _Key: TypeAlias = "tuple[str, str, bytes, int, _Trust]"
 """Area, issuer's key and name, serial number (whatever digest a CertID has), and whose word was taken."""
 _Trust: TypeAlias = "tuple[bool, str | None, frozenset[ParsedCertificate]]"
 """Whether SHA-1 counts, the place that was named to ask, and who was named to sign."""
-_Delegate: TypeAlias = "tuple[str, bool, ParsedCertificate]"
-"""Issuer's key, whether SHA-1 counted, and the delegate's certificate."""
+_Delegate: TypeAlias = "tuple[str, bool, frozenset[ParsedCertificate], ParsedCertificate]"
+"""Issuer's key, whether SHA-1 counted, who was named to sign, and the delegate's certificate."""
 _K = TypeVar("_K")
 _T = TypeVar("_T")
 MOST: Final = 100_000
@@ -37,7 +37,8 @@ class Seen:
     another trust (SHA-1 allowed or not, other responders named), since there it may have been told by somebody whose
     word is not taken; and OCSP and CRL are kept apart, since their dates do not compare.
 
-    A claim, the word of a delegate that may itself be revoked, makes nobody revoked and nothing else a rollback. One
+    A claim, the word of a delegate that may itself be revoked, makes nobody revoked and nothing else a rollback, and
+    lifts no hold: a claim of GOOD says which one it would lift, until its delegate was seen good. One
     that says revoked stands as the claim it is, against no answer and against what is not newer: whoever weighs it asks
     about the delegate. Against the delegate's own later word it stands for ever; once the delegate was seen good, it is
     a revocation.
@@ -70,8 +71,8 @@ class Seen:
         key = _key(question)
         with self._lock:
             if question.delegate:
-                self._learn_of((key[1], question.rule.allow_sha1, question.certificate), answer.status)
-            if _forever(answer) and (answer.claim is None or _of(key, answer) in self._vouched):
+                self._learn_of(_of(key, question.certificate)[0], answer.status)
+            if _forever(answer) and (answer.claim is None or self._is_vouched(key, answer)):
                 answer = answer.vouched()
                 _put(self._revoked, key, answer, self._most)
                 return answer
@@ -81,6 +82,7 @@ class Seen:
             claimed = self._claimed.get(key)
             if claimed is not None and _stands(claimed, answer):
                 return claimed
+            answer = answer.after(revoked or claimed)
             return answer if answer.this_update is None else self._dated(key, answer, answer.this_update)
 
     def _learn_of(self, delegate: _Delegate, status: RevocationStatus) -> None:
@@ -89,7 +91,7 @@ class Seen:
             self._vouched.pop(delegate, None)
         elif status is RevocationStatus.GOOD:
             for key, claim in [] if delegate in self._vouched else list(self._claimed.items()):
-                if _of(key, claim) == delegate and _forever(claim):
+                if delegate in _of(key, _delegate_of(claim)) and _forever(claim):
                     _put(self._revoked, key, claim.vouched(), self._most)
             _put(self._vouched, delegate, None, self._most)
 
@@ -104,8 +106,8 @@ class Seen:
             _put(self._claims, (key, delegate), max(this_update, newest), self._most)
             if answer.claim is RevocationStatus.REVOKED:
                 _put(self._claimed, key, answer, self._most)
-            elif answer.claim is RevocationStatus.GOOD and self._is_of(key, delegate):
-                self._claimed.pop(key, None)  # its own hold is lifted
+            elif answer.claim is RevocationStatus.GOOD and self._lifts(key, answer):
+                self._claimed.pop(key, None)
             return answer
         _put(self._newest, key, this_update, self._most)
         if answer.status is RevocationStatus.REVOKED:
@@ -115,9 +117,13 @@ class Seen:
             self._claimed.pop(key, None)
         return answer
 
-    def _is_of(self, key: _Key, delegate: ParsedCertificate) -> bool:
+    def _lifts(self, key: _Key, answer: RevocationAnswer) -> bool:
+        """Return whether the claim *answer* lifts a hold: of the same delegate, which was seen good."""
         claimed = self._claimed.get(key)
-        return claimed is not None and claimed.delegate == delegate
+        return claimed is not None and claimed.delegate == answer.delegate and self._is_vouched(key, answer)
+
+    def _is_vouched(self, key: _Key, claim: RevocationAnswer) -> bool:
+        return any(one in self._vouched for one in _of(key, _delegate_of(claim)))
 
 
 def _key(question: OCSPQuestion | CRLQuestion) -> _Key:
@@ -131,8 +137,15 @@ def _trust(rule: OCSPRule | CRLRule) -> _Trust:
     return rule.allow_sha1, rule.responder, frozenset(rule.responders)
 
 
-def _of(key: _Key, claim: RevocationAnswer) -> object:
-    return key[1], key[4][0], claim.delegate
+def _delegate_of(claim: RevocationAnswer) -> ParsedCertificate:
+    return cast("ParsedCertificate", claim.delegate)  # every claim has one
+
+
+def _of(key: _Key, delegate: ParsedCertificate) -> tuple[_Delegate, ...]:
+    """Return by whose words *delegate* is known under the trust of *key*: of those named there, and of the CA alone."""
+    sha1, _, named = key[4]
+    own: _Delegate = (key[1], sha1, frozenset(), delegate)
+    return ((key[1], sha1, named, delegate), own) if named else (own,)
 
 
 def _stands(claimed: RevocationAnswer, answer: RevocationAnswer) -> bool:

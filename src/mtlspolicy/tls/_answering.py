@@ -39,7 +39,7 @@ def answering_listener(context: ssl.SSLContext) -> ssl.SSLContext:
 
     Raises:
         ConfigurationError: It is no context of ours for servers (``tls.not-ours``), it is one of pyOpenSSL
-            (``tls.wrong-engine``), or somebody has changed it.
+            (``tls.wrong-engine``) or asks for certificates later, or somebody has changed it.
     """
     if not isinstance(context, ssl.SSLContext):
         raise ConfigurationError(
@@ -53,6 +53,11 @@ def answering_listener(context: ssl.SSLContext) -> ssl.SSLContext:
             'refuse="respond" takes a context that verifies clients: build it with tls.server_context, or call '
             "tls.enforce(context, Verifier.for_clients(...)) on it",
             code="tls.not-ours",
+        )
+    if enforcement.later:
+        raise ConfigurationError(
+            'refuse="respond" with client_certificate="on-request": only blocking sockets can ask later, and those '
+            'would wait for clients that have no certificate; use client_certificate="optional"'
         )
     enforcement.let_certless_in()
     return _Listener(context)

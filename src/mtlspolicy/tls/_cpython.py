@@ -9,11 +9,17 @@ import _ssl  # type: ignore[import-not-found, unused-ignore]  # the C half of ss
 import gc
 import ssl
 import sys
+from collections.abc import Callable
+from inspect import getattr_static
 from types import FrameType
 from typing import Any, Final, Protocol
 
+from mtlspolicy.errors import ConfigurationError
+
 __all__ = [
     "CREATORS",
+    "SOCKET_CONTEXT",
+    "SOCKET_SESSION",
     "TLSObject",
     "asyncio_origin",
     "creator_of",
@@ -23,6 +29,7 @@ __all__ = [
     "settings_of",
     "tls_object",
     "uvloop_peername",
+    "watch_messages",
 ]
 
 
@@ -69,6 +76,9 @@ _check_hostname: Final = _Base.check_hostname.__get__
 _sni_callback: Final = _Base.sni_callback.__get__
 CREATORS: Final = ("_wrap_socket", "_wrap_bio")
 """The methods of a context from which every connection of ``ssl`` gets its C object, in 3.11 to 3.14."""
+SOCKET_CONTEXT: Final[Any] = getattr_static(ssl.SSLSocket, "context")
+SOCKET_SESSION: Final[Any] = getattr_static(ssl.SSLSocket, "session")
+"""Properties of the sockets of ``ssl``, which eventlet's class inherits: that it replaced ssl's own is said later."""
 _WATCHED_OPTIONS: Final = int(ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_TICKET)
 
 
@@ -194,3 +204,21 @@ def uvloop_peername(part: object, generations: int = 3) -> object:
 
 def _is_transport_of_uvloop(candidate: object) -> bool:
     return type(candidate).__module__ == "uvloop.loop" and type(candidate).__name__.endswith("Transport")
+
+
+def watch_messages(context: ssl.SSLContext, note: Callable[..., None]) -> None:
+    """Have *note* called with each handshake message and alert of *context*'s connections, decrypted. For diagnosis.
+
+    ``_msg_callback`` is the one way of ``ssl`` to see them, also of handshakes that fail. Nothing is admitted on it.
+
+    Args:
+        context: One of whose connections the messages are wanted.
+        note: Takes connection, ``read`` or ``write``, version, content type, message type and bytes. It must not raise.
+
+    Raises:
+        ConfigurationError: This Python shows no messages.
+    """
+    if not hasattr(type(context), "_msg_callback"):
+        raise ConfigurationError("this Python shows no handshake messages, so nothing can be probed: use CPython")
+    private: Any = context
+    private._msg_callback = note

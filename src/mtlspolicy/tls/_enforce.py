@@ -108,7 +108,7 @@ def bind(
     context.post_handshake_auth = later or (isinstance(options, ClientOptions) and options.post_handshake_auth)
     if enforcement.server_side:
         context.num_tickets = 0
-    context.sslsocket_class = LatchedSocket
+    context.sslsocket_class = _asking_socket() if later else LatchedSocket
     context.sslobject_class = LatchedObject
     guard_creation(context)
     try:
@@ -116,6 +116,12 @@ def bind(
     except ssl.SSLError as error:
         raise ConfigurationError(f"OpenSSL cannot read a certificate of the trust store: {error}") from None
     enforcement.bind()
+
+
+def _asking_socket() -> type[LatchedSocket]:
+    from mtlspolicy.tls._post_handshake import AskingSocket  # few need it, and it costs an import
+
+    return AskingSocket
 
 
 def require_unpatched() -> None:

@@ -71,26 +71,37 @@ def answering_gate(
 ) -> Callable[[], asyncio.BaseProtocol]:
     """Return a gate that has *answers* tell refused clients so, on connections of an `answering_listener`; not public.
 
-    The connections that answer count, with the held ones, for ``max_held`` and ``max_held_per_address``, and last
-    ``handshake_timeout`` seconds at most.
+    The connections that answer count for ``max_held`` and ``max_held_per_address``, apart from the held ones, whose
+    places the refused could take otherwise; they last ``handshake_timeout`` seconds at most.
     """
-    return functools.partial(Gatekeeper, protocol_factory, Register(), answers)
+    return functools.partial(Gatekeeper, protocol_factory, Register(), answers, Register())
 
 
 class Gatekeeper(asyncio.Protocol):
     """Stands in for the application's protocol while one connection is undecided. No application byte reaches it.
 
     It does not pause reading: the latch keeps the bytes back, and a paused asyncio would hide that the client has gone.
+
+    Args:
+        factory: Makes the application's protocol.
+        register: Counts the held connections.
+        answers: Makes what answers a refusal; ``None``: nothing does.
+        answering: Counts the connections that it has; there with *answers*.
     """
 
-    __slots__ = ("_answers", "_factory", "_latch", "_left", "_origin", "_register", "_task", "_transport")
+    __slots__ = ("_answering", "_answers", "_factory", "_latch", "_left", "_origin", "_register", "_task", "_transport")
 
     def __init__(
-        self, factory: Callable[[], asyncio.BaseProtocol], register: Register, answers: Answers | None = None
+        self,
+        factory: Callable[[], asyncio.BaseProtocol],
+        register: Register,
+        answers: Answers | None = None,
+        answering: Register | None = None,
     ) -> None:
         self._factory = factory
         self._register = register
         self._answers = answers
+        self._answering = answering
         self._latch: Latch | None = None
         self._left: str | None = None
         self._task: asyncio.Task[Outcome] | None = None
@@ -193,12 +204,12 @@ class Gatekeeper(asyncio.Protocol):
 
     def _answer(self, latch: Latch, *, held: bool) -> None:
         """Give the transport to what tells the client that it is refused, where that does not make too many."""
-        options = cast("ServerOptions", latch.options)
-        full = self._register.enter(self._origin, options)
+        options, register = cast("ServerOptions", latch.options), cast("Register", self._answering)
+        full = register.enter(self._origin, options)
         if full is not None:
             self._shut(latch, refusal("gate.full", full))
             return
-        leave = functools.partial(self._register.leave, self._origin)
+        leave = functools.partial(register.leave, self._origin)
         answers = cast("Answers", self._answers)
         self._hand_over(functools.partial(Answering, latch, answers, leave, options.handshake_timeout), held=held)
 

@@ -23,6 +23,8 @@ from mtlspolicy.tls._latch import REFUSED
 from mtlspolicy.tls._socket import LatchedSocket
 
 if TYPE_CHECKING:
+    import socket
+
     from mtlspolicy._peer import VerifiedPeer
     from mtlspolicy.tls._cpython import TLSObject
     from mtlspolicy.tls._enforcement import Enforcement
@@ -37,6 +39,7 @@ _DATA: Final = (
     "the client sent data between the request for its certificate and the certificate: nobody has decided who sent it, "
     "so read a request to its end before you ask"
 )
+_CLOSED: Final = "the client closed the connection in place of showing a certificate"
 
 
 class AskingSocket(LatchedSocket):
@@ -60,10 +63,13 @@ class AskingSocket(LatchedSocket):
         """Write application data; see `ssl.SSLSocket.send`."""
         return cast("int", self._in_turn(super().send, data, flags))
 
+    def unwrap(self) -> socket.socket:
+        """End TLS; see `ssl.SSLSocket.unwrap`."""
+        return cast("socket.socket", self._in_turn(super().unwrap))
+
     def _in_turn(self, method: Callable[..., Any], *arguments: Any) -> Any:
         with self._deciding:  # a question and its decision are over before anything else begins
-            if "_connected" in self.__dict__:
-                before_data(self)
+            before_data(self)
             self._inside += 1
         try:
             return method(*arguments)
@@ -88,12 +94,11 @@ def request_certificate(connection: ssl.SSLSocket) -> VerifiedPeer:
         ConfigurationError: Another kind of connection or context, or another thread reads or writes it now.
         TimeoutError: Out of time; the connection is shut.
     """
-    # type(), because an object can say of itself by __class__ what it likes.
-    if not issubclass(type(connection), LatchedSocket) or not connection.server_side:
+    if not isinstance(connection, AskingSocket):
         raise ConfigurationError(
-            f"request_certificate({type(connection).__name__}): only a blocking socket that a server's context of ours "
-            "has wrapped can wait for a certificate; with an event loop ask for it in the handshake, "
-            'client_certificate="optional"'
+            f"request_certificate({type(connection).__name__}): only a blocking socket that a context with "
+            'client_certificate="on-request" has wrapped can wait for a certificate; with an event loop ask for it in '
+            'the handshake, client_certificate="optional"'
         )
     with connection._deciding:
         before_identity(connection)
@@ -102,19 +107,25 @@ def request_certificate(connection: ssl.SSLSocket) -> VerifiedPeer:
             raise ConfigurationError(
                 'request_certificate needs a blocking socket of a context with client_certificate="on-request"'
             )
+        if connection._inside:
+            raise ConfigurationError(
+                "another thread reads or writes this connection now, and what it is given would be nobody's: ask when "
+                "its calls have returned"
+            )
         if connection._latch.peer is None:
             _ask(connection, cast("TLSObject", tls_object(connection)), enforcement)
         return cast("VerifiedPeer", connection._latch.peer)
 
 
-def _ask(connection: LatchedSocket, tls: TLSObject, enforcement: Enforcement) -> None:
+def _ask(connection: AskingSocket, tls: TLSObject, enforcement: Enforcement) -> None:
     latch = connection._latch
     try:
         tls.verify_client_post_handshake()
     except ssl.SSLError as error:
         decision = refusal("tls.no-post-handshake", _CANNOT, verdict=Verdict.DENY)
         raise NoPeerCertificate(decision) from error
-    latch.state, latch.decision, latch.outcome = UNDECIDED, None, None
+    # Refused, and not undecided: whoever comes in between, a signal's function say, gets no handshake of his own.
+    latch.state, latch.decision, latch.outcome = REFUSED, None, None
     timeout, until = connection.gettimeout(), time.monotonic() + enforcement.handshake_timeout
     try:
         connection.settimeout(0.0)
@@ -122,7 +133,7 @@ def _ask(connection: LatchedSocket, tls: TLSObject, enforcement: Enforcement) ->
             _await(connection, tls, until)
         finally:
             connection.settimeout(timeout)
-        if latch.state is UNDECIDED:
+        if latch.decision is None:
             decide_connection(latch, tls, connection, enforcement, until)
     except BaseException as error:
         rejected = fail(connection, tls, error)
@@ -159,7 +170,8 @@ def _step(connection: LatchedSocket, tls: TLSObject, *, reading: bool = True) ->
         if presented_ders(tls):
             return 0
         if reading:
-            tls.read(1)
+            if not tls.read(1):
+                raise ssl.SSLZeroReturnError(ssl.SSL_ERROR_ZERO_RETURN, _CLOSED)
             connection._latch.mark_refused(refusal("tls.data-before-certificate", _DATA))
             return 0
     except ssl.SSLWantWriteError:

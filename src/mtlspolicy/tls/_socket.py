@@ -15,7 +15,7 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, NoReturn, Self
 
-from mtlspolicy.tls._cpython import tls_object
+from mtlspolicy.tls._cpython import SOCKET_CONTEXT, SOCKET_SESSION, tls_object
 from mtlspolicy.tls._enforcement import enforcement_of
 from mtlspolicy.tls._guards import before_data, fail, guard, note_alert, refuse_late_question
 from mtlspolicy.tls._hook import decide_connection, prepare
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
 __all__ = ["LatchedSocket"]
 
-_CONTEXT: Final[Any] = vars(ssl.SSLSocket)["context"]
-_SESSION: Final[Any] = vars(ssl.SSLSocket)["session"]
 _WANTS: Final = (ssl.SSLWantReadError, ssl.SSLWantWriteError)
 _UNBOUND_TIMEOUT: Final = 10.0
 """Seconds for a handshake on a context without a binding, which is refused at its end."""
@@ -282,7 +280,7 @@ class LatchedSocket(ssl.SSLSocket):
     ) -> None:
         if self._latch.state is REFUSED:
             raise self._latch.rejection()
-        _CONTEXT.__set__(self, context)
+        SOCKET_CONTEXT.__set__(self, context)
 
     @property
     def session(self) -> ssl.SSLSession | None:
@@ -297,4 +295,4 @@ class LatchedSocket(ssl.SSLSocket):
     ) -> None:
         if self._latch.state is REFUSED:
             raise self._latch.rejection()
-        _SESSION.__set__(self, session)
+        SOCKET_SESSION.__set__(self, session)

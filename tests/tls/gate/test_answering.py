@@ -79,8 +79,8 @@ class Site:
 
     @property
     def counted(self) -> int:
-        """How many connections the gate counts."""
-        return int(self.gate.args[1].held)
+        """How many connections the gate counts, held and answered."""
+        return int(self.gate.args[1].held + self.gate.args[3].held)
 
     @contextlib.asynccontextmanager
     async def serving(self, context: ssl.SSLContext, answers: Any = None) -> AsyncIterator[int]:
@@ -268,7 +268,7 @@ def test_a_client_that_is_refused_and_sends_without_end_is_closed(
 
 
 def test_refused_clients_do_not_pile_up(answering13: Site, run: Any, caplog: pytest.LogCaptureFixture) -> None:
-    """Those that are answered count for the bounds of what is held; one more is closed, and logged as what it is."""
+    """Those that are answered have the bounds of those that are held; one more is closed, and logged as what it is."""
     site = answering13.site
 
     async def main() -> None:
