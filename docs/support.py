@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import json
 import platform
+import re
+import subprocess
 import sys
 from importlib.metadata import version
 from pathlib import Path
@@ -34,6 +36,10 @@ OF_CLIENTS: Final = {
     "cn": "CN by name",
     "dialed": "as dialed",
     "kept": "a kept connection is judged again",
+}
+OF_PROGRAMS: Final = {
+    "plain": "asks a server of the standard library",
+    "served": "asks an application server",
 }
 _EACH: Final = "tests/integrations/test_each_server.py::"
 _NEVER: Final = "-"
@@ -94,6 +100,15 @@ _KEPT: Final = f"{_CLIENTS}test_pools.py::test_a_kept_connection_ends_with_the_t
 _AIOHTTP: Final = f"{_TESTS}test_aiohttp_client.py::test_the_server_is_who_was_expected"
 _TORNADO: Final = f"{_TESTS}test_tornado_client.py::test_the_server_is_who_was_expected"
 _WEBSOCKETS: Final = f"{_TESTS}test_websockets.py::test_a_client_verifies_the_server_by_policy_and_says_who_it_is"
+_TWISTED: Final = "tests/tls/pyopenssl/test_twisted.py::test_twisted_serves_whom_the_policy_admits[ours]"
+_POSTGRES: Final = f"{_CLIENTS}test_postgresql.py::test_the_user_is_who_the_certificate_says"
+_PROGRAMS: Final = "tests/interop/"
+_APPLICATIONS: Final = f"{_PROGRAMS}test_application_servers.py::"
+_ALONE: Final = "test_the_right_client_alone_is_served"
+_NO_TICKETS: Final = "tests/tls/pyopenssl/test_attacks.py::test_rule_12_our_servers_resume_no_session"
+_IN_HANDLER: Final = "test_the_peer_of_the_connection_is_in_the_handler_and_headers_claim_nothing"
+_GREEN: Final = "tests/tls/connections/test_green.py::test_rule_8_a_library_that_replaced_ssl_is_refused_by_name"
+_NO_ZTTP: Final = 'h11 and httptools speak HTTP/1.1; `http="zttp"` is refused by name'
 _KEEPS: Final = "keep no connection longer than your policy may be old"
 
 SERVERS: Final = (
@@ -129,7 +144,7 @@ SERVERS: Final = (
         "uvicorn-h11-asyncio",
         waits=_waits("uvicorn-h11-asyncio"),
         websocket=f"{_UVICORN_WS}[auto-h11]",
-        http2="uvicorn speaks HTTP/1.1",
+        http2=_NO_ZTTP,
     ),
     _served(
         "uvicorn, httptools, uvloop",
@@ -137,7 +152,7 @@ SERVERS: Final = (
         "uvicorn-httptools-uvloop",
         waits=_waits("uvicorn-httptools-uvloop"),
         websocket=f"{_TLS}test_websockets_have_the_peer_of_the_connection",
-        http2="uvicorn speaks HTTP/1.1",
+        http2=_NO_ZTTP,
     ),
     _served(
         "Hypercorn",
@@ -154,8 +169,8 @@ SERVERS: Final = (
         "uvicorn-worker",
         "gunicorn-uvicorn",
         waits=_waits("gunicorn-uvicorn"),
-        websocket="as uvicorn; not tested here",
-        http2="uvicorn speaks HTTP/1.1",
+        websocket=f"{_TESTS}test_gunicorn.py::test_the_worker_for_asgi_serves_websockets",
+        http2=_NO_ZTTP,
     ),
     Row(
         "gunicorn, gevent",
@@ -163,6 +178,14 @@ SERVERS: Final = (
         {
             "before": f"{_TESTS}test_gunicorn.py::test_a_worker_that_replaces_ssl_ends_gunicorn",
             **dict.fromkeys(("peer", "route", "resumption", "waits", "websocket", "http2"), "refused at the start"),
+        },
+    ),
+    Row(
+        "eventlet, any server",
+        "eventlet",
+        {
+            "before": f"{_GREEN}[eventlet]",
+            **dict.fromkeys(("peer", "route", "resumption", "waits", "websocket", "http2"), "no context is built"),
         },
     ),
     _served("Werkzeug", "werkzeug", "werkzeug"),
@@ -187,7 +210,7 @@ SERVERS: Final = (
         "tornado",
         {
             "before": f"{_TESTS}test_tornado.py::test_no_application_code_runs_for_who_is_refused[wrong name]",
-            "peer": f"{_TESTS}test_tornado.py::test_the_peer_of_the_connection_is_in_the_handler_and_headers_claim_nothing",
+            "peer": f"{_TESTS}test_tornado.py::{_IN_HANDLER}",
             "route": f"{_TESTS}test_tornado.py::test_the_handler_asks_further",
             "resumption": f"{_TESTS}test_tornado.py{_SESSION}",
             "waits": "Tornado shakes hands itself: no gate; a peer that tries again finds the fact",
@@ -232,6 +255,19 @@ SERVERS: Final = (
             "waits": "aiosmtpd has no place for a gate",
             "websocket": _NEVER,
             "http2": _NEVER,
+        },
+    ),
+    Row(
+        "Twisted, through pyOpenSSL",
+        "twisted",
+        {
+            "before": _TWISTED,
+            "peer": _TWISTED,
+            "route": _REQUIRE,
+            "resumption": f"{_NO_TICKETS}[TLSv1.3-required]",
+            "waits": "its reactor cannot wait in a handshake; facts at hand count",
+            "websocket": "not tested",
+            "http2": "not tested",
         },
     ),
     Row(
@@ -292,6 +328,17 @@ def _asked(name: str, package: str, key: str, *, kept: str) -> Row:
     return Row(name, package, {**cells, "dialed": dialed, "kept": kept})
 
 
+def _by_name(name: str, package: str, test: str) -> Row:
+    """Return the row of a client that was tested with a server's DNS name alone."""
+    others = dict.fromkeys(("ip", "uri", "cn", "dialed"), "not tested")
+    return Row(name, package, {"dns": test, **others, "kept": _KEEPS})
+
+
+def _program(name: str, plain: str, served: str) -> Row:
+    """Return the row of a program that asks our servers with its own TLS."""
+    return Row(name, "", {"plain": f"{_PROGRAMS}{plain}", "served": served})
+
+
 CLIENTS: Final[tuple[Row, ...]] = (
     _asked("urllib.request", "", "urllib", kept=_NEVER),
     _asked("http.client", "", "http.client", kept=_KEEPS),
@@ -331,19 +378,18 @@ CLIENTS: Final[tuple[Row, ...]] = (
             "ip": f"{_WEBSOCKETS}[127.0.0.1]",
             "uri": "not tested",
             "cn": "not tested",
-            "dialed": "not tested",
+            "dialed": f"{_WEBSOCKETS}[dialed]",
             "kept": _NEVER,
         },
     ),
-    Row(
-        "redis",
-        "redis",
-        {
-            "dns": f"{_CLIENTS}test_redis.py::test_redis_is_asked_over_the_context[by_redis]",
-            **dict.fromkeys(("ip", "uri", "cn", "dialed"), "not tested"),
-            "kept": _KEEPS,
-        },
+    _by_name("redis", "redis", f"{_CLIENTS}test_redis.py::test_redis_is_asked_over_the_context[by_redis]"),
+    _by_name(
+        "redis.asyncio", "redis", f"{_CLIENTS}test_redis.py::test_redis_is_asked_over_the_context[by_redis_async]"
     ),
+    _by_name("asyncpg", "asyncpg", f"{_POSTGRES}[by_asyncpg]"),
+    _by_name("pg8000", "pg8000", f"{_POSTGRES}[by_pg8000]"),
+    _by_name("psycopg, through a tunnel of ours", "psycopg", f"{_POSTGRES}[by_psycopg]"),
+    _by_name("smtplib, STARTTLS", "", f"{_MAIL}test_a_client_refuses_a_server_by_another_name"),
     Row(
         "gRPC",
         "grpcio",
@@ -355,9 +401,25 @@ CLIENTS: Final[tuple[Row, ...]] = (
 )
 
 
+PROGRAMS: Final[tuple[Row, ...]] = (
+    _program("curl", f"test_curl.py::{_ALONE}[TLSv1.3-flags0-asyncio]", f"{_APPLICATIONS}test_curl[frodo]"),
+    _program("openssl s_client", f"test_s_client.py::{_ALONE}[asyncio-tls1_3]", f"{_APPLICATIONS}test_s_client[frodo]"),
+    _program("Node, https", f"test_node.py::{_ALONE}[https]", f"{_APPLICATIONS}test_node[https]"),
+    _program("Node, fetch", f"test_node.py::{_ALONE}[fetch]", f"{_APPLICATIONS}test_node[fetch]"),
+    _program("Java, HttpClient", f"test_java.py::{_ALONE}", f"{_APPLICATIONS}test_java"),
+    _program(
+        "Chromium",
+        "test_browser.py::test_a_browser_with_its_certificate_is_admitted",
+        f"{_PROGRAMS}test_browser.py::test_a_browser_is_answered_by_an_application_server[frodo]",
+    ),
+)
+_ASKED: Final = {row.name: "version" if row.name.startswith("openssl") else "--version" for row in PROGRAMS}
+TABLES: Final = (("server", SERVERS, FEATURES), ("client", CLIENTS, OF_CLIENTS), ("program", PROGRAMS, OF_PROGRAMS))
+
+
 def tests() -> list[str]:
     """Return the ids of all tests that the rows name."""
-    cells = [cell for row in (*SERVERS, *CLIENTS) for cell in row.cells.values()]
+    cells = [cell for _, rows, _ in TABLES for row in rows for cell in row.cells.values()]
     return sorted({cell for cell in cells if cell.startswith("tests/")})
 
 
@@ -376,14 +438,13 @@ class _Passed:
 def table(notes: dict[str, Any]) -> str:
     """Return the Markdown tables that *notes* allow: a test that did not pass shows nothing."""
     parts = [f"With Python {notes['python']} on {notes['system']}.\n"]
-    for title, rows in (("server", SERVERS), ("client", CLIENTS)):
-        words = OF_CLIENTS if rows is CLIENTS else FEATURES
-        names = list(words)
+    for title, rows, words in TABLES:
         parts.append(f"| {title} | " + " | ".join(words.values()) + " | version |")
-        parts.append("|---" * (len(names) + 2) + "|")
+        parts.append("|---" * (len(words) + 2) + "|")
         for row in rows:
-            cells = [_cell(row.cells.get(name, _NEVER), notes) for name in names]
-            tested = notes["versions"].get(row.package, "") if row.package else "of Python"
+            cells = [_cell(row.cells.get(name, _NEVER), notes) for name in words]
+            of_python = "" if rows is PROGRAMS else "of Python"
+            tested = notes["versions"].get(row.package or row.name, of_python)
             parts.append(f"| {row.name} | {' | '.join(cells)} | {tested} |")
         parts.append("")
     return "\n".join(parts)
@@ -393,6 +454,12 @@ def _cell(cell: str, notes: dict[str, Any]) -> str:
     if not cell.startswith("tests/"):
         return cell if cell in {_NEVER, _SERVER} else f"no: {cell}"
     return "yes" if cell in notes["passed"] else "not shown"
+
+
+def _version_of(*command: str) -> str:
+    """Return the first number with dots that a program prints when it is asked for its version."""
+    done = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603 - those of `PROGRAMS`
+    return re.findall(r"\d+(?:\.\d+)+", done.stdout + done.stderr)[0]
 
 
 def read() -> dict[str, Any]:
@@ -407,11 +474,12 @@ def main() -> int:
 
     passed = _Passed()
     status = pytest.main(["-q", "-p", "no:cacheprovider", *tests()], plugins=[passed])
-    packages = sorted({row.package for row in (*SERVERS, *CLIENTS) if row.package})
+    packages = sorted({row.package for _, rows, _ in TABLES for row in rows if row.package})
+    programs = {name: _version_of(name.split()[0].partition(",")[0].lower(), asked) for name, asked in _ASKED.items()}
     notes = {
         "python": platform.python_version(),
         "system": platform.system(),
-        "versions": {name: version(name) for name in packages},
+        "versions": {name: version(name) for name in packages} | programs,
         "passed": sorted(passed.ids),
     }
     NOTES.write_text(json.dumps(notes, indent=1) + "\n", encoding="utf-8")

@@ -64,7 +64,7 @@ SERVERS: Final[dict[str, Start]] = {
 ONE_AT_A_TIME: Final = frozenset({"gunicorn-sync"})
 """Serve one connection at a time, so that a client who says nothing keeps the next waiting until a time-out."""
 RESUME: Final = frozenset({"uvicorn-h11-asyncio", "uvicorn-httptools-uvloop", "hypercorn", "gunicorn-uvicorn"})
-"""End TLS when they close a connection; OpenSSL forgets the sessions of the others, which close the socket alone."""
+"""End TLS when they close a connection; OpenSSL may forget the sessions of others, which close the socket alone."""
 
 
 @pytest.fixture(scope="module", params=SERVERS)
@@ -107,8 +107,9 @@ def test_a_resumed_session_is_judged_as_a_new_one_is(
     context = client_context(tmp_path, GOOD)
     context.maximum_version = ssl.TLSVersion.TLSv1_2
     session, resumed = _visit(running, context, None)
-    again = b"frodo resumed" if request.node.callspec.params["running"] in RESUME else b"frodo"
-    assert (resumed, _visit(running, context, session)[1]) == (b"frodo", again)
+    again = _visit(running, context, session)[1]
+    assert resumed == b"frodo"
+    assert again == b"frodo resumed" or (again == b"frodo" and request.node.callspec.params["running"] not in RESUME)
     try:
         running.names.write_text("sam", encoding="ascii")
         before = running.ran

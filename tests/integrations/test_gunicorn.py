@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import ssl
 import subprocess
 import sys
@@ -9,11 +10,13 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+from websockets.exceptions import WebSocketException
+from websockets.sync.client import connect
 
 from mtlspolicy import ConfigurationError
 from mtlspolicy.integrations import gunicorn
 from tests.integrations import battery
-from tests.integrations.serving import listening
+from tests.integrations.serving import PATIENCE, listening
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="gunicorn is for Unix")
 
@@ -57,3 +60,18 @@ def test_the_worker_for_asgi_takes_the_context_of_any_hook(tmp_path: Path) -> No
         for who in battery.REFUSED.values():
             assert battery.ask(server, battery.client_context(tmp_path, who)) is None
         assert server.ran == 1
+
+
+def test_the_worker_for_asgi_serves_websockets(tmp_path: Path) -> None:
+    """The peer is known to the application; of whom the context refuses no WebSocket begins."""
+    with battery.gunicorn_serving(
+        tmp_path, "--worker-class", _WORKER, application="asgi_app", settings=battery.HOLDING
+    ) as server:
+        place = f"wss://localhost:{server.port}/"
+        assert battery.ask(server, battery.client_context(tmp_path, battery.GOOD)) == "frodo"  # it has begun
+        with connect(place, ssl=battery.client_context(tmp_path, battery.GOOD), open_timeout=PATIENCE) as socket:
+            assert json.loads(socket.recv(PATIENCE))["peer"] == "frodo"
+        for who in battery.REFUSED.values():
+            with pytest.raises((OSError, EOFError, WebSocketException)):
+                connect(place, ssl=battery.client_context(tmp_path, who), open_timeout=PATIENCE)
+        assert server.ran == 2

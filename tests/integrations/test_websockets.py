@@ -19,7 +19,7 @@ import websockets.sync.server
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
-from mtlspolicy import Policy, Resolver, Verifier, policies, tls
+from mtlspolicy import Policy, ReferenceIdentifier, Resolver, Verifier, policies, tls
 from mtlspolicy.errors import ConfigurationError, NoPeerCertificate
 from mtlspolicy.integrations import websockets as ours
 from tests.integrations.loop_serving import (
@@ -272,8 +272,12 @@ def test_the_server_of_threads_needs_the_context_alone() -> None:
             assert [greeted(reached, who) for who in REFUSED] == [""] * len(REFUSED)
 
 
-@pytest.mark.parametrize("name", ["localhost", HOST])
-def test_a_client_verifies_the_server_by_policy_and_says_who_it_is(direct: Server, name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("localhost", "localhost"), (HOST, HOST), ("localhost", ReferenceIdentifier.DIALED)],
+    ids=["localhost", HOST, "dialed"],
+)
+def test_a_client_verifies_the_server_by_policy_and_says_who_it_is(direct: Server, name: str, expected: Any) -> None:
     """Sync and async: the server's identity and pin; a server with another key gets no WebSocket."""
     pinned = policies.SPKIPin.of(SERVER.certificate)
     other = policies.SPKIPin.of(FRODO.certificate)
@@ -284,7 +288,7 @@ def test_a_client_verifies_the_server_by_policy_and_says_who_it_is(direct: Serve
             return ours.peer(connection).common_name
 
     for policy, admitted in ((pinned, True), (other, False)):
-        verifier = Verifier.for_servers(trust=TRUST, expected=name, policy=policy)
+        verifier = Verifier.for_servers(trust=TRUST, expected=expected, policy=policy)
         context = tls.client_context(credential=tls.Credential.of(
             FRODO.chain, FRODO.key), verifier=verifier)  # fmt: skip
         if admitted:

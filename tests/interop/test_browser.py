@@ -21,6 +21,8 @@ import pytest
 
 from mtlspolicy import TrustStore, Verifier, policies, tls
 from mtlspolicy.testing import CertificateAuthority, IssuedCertificate
+from tests.integrations import answering
+from tests.integrations.serving import uvicorn_serving
 
 HOST: Final = "127.0.0.1"
 SECONDS: Final = 50.0
@@ -74,10 +76,14 @@ class Site:
     def __init__(self) -> None:
         self.servers, self.clients = CertificateAuthority("Servers"), CertificateAuthority("Clients")
         leaf = self.servers.issue_server("localhost")
+        self._credential = tls.Credential.of(leaf.chain, leaf.key)
+        self.server = _Server(self.context())
+
+    def context(self) -> ssl.SSLContext:
+        """Return a context that admits frodo."""
         trust = TrustStore(anchors=[self.clients.certificate])
         verifier = Verifier.for_clients(trust=trust, policy=policies.CommonName("frodo"))
-        context = tls.server_context(credential=tls.Credential.of(leaf.chain, leaf.key), verifier=verifier)
-        self.server = _Server(context)
+        return tls.server_context(credential=self._credential, verifier=verifier)
 
     @property
     def url(self) -> str:
@@ -104,8 +110,8 @@ def site() -> Generator[Site, None, None]:
     made.server.server_close()
 
 
-def browse(site: Site, home: Path, leaf: IssuedCertificate | None) -> tuple[str, str]:
-    """Return the page that a browser with the certificate *leaf* shows, and what it printed besides."""
+def browse(site: Site, home: Path, leaf: IssuedCertificate | None, url: str | None = None) -> tuple[str, str]:
+    """Return the page that a browser with the certificate *leaf* shows of *url*, and what it printed besides."""
     ca = home / "ca.pem"
     ca.write_bytes(site.servers.pem)
     for place in (".pki", ".local/share/pki"):  # of older and of newer versions
@@ -121,7 +127,14 @@ def browse(site: Site, home: Path, leaf: IssuedCertificate | None) -> tuple[str,
     managed.mkdir(parents=True)
     choice = json.dumps({"pattern": "https://localhost", "filter": {}})
     (managed / "test.json").write_text(json.dumps({"AutoSelectCertificateForUrls": [choice]}), encoding="ascii")
-    command = [*NAMESPACE, str(home / "etc"), "chromium", *FLAGS, f"--user-data-dir={home / 'profile'}", site.url]
+    command = [
+        *NAMESPACE,
+        str(home / "etc"),
+        "chromium",
+        *FLAGS,
+        f"--user-data-dir={home / 'profile'}",
+        url or site.url,
+    ]
     own = {"HOME": str(home), "XDG_CONFIG_HOME": str(home / "config"), "XDG_CACHE_HOME": str(home / "cache")}
     kept = {name: value for name, value in os.environ.items() if name in {"PATH", "LANG", "TMPDIR"}}
     done = subprocess.run(command, env={**kept, **own}, capture_output=True, text=True, timeout=SECONDS, check=False)
@@ -146,3 +159,18 @@ def test_a_browser_that_is_refused_shows_an_error(who: str, site: Site, tmp_path
     assert "you are" not in page
     assert "net::ERR_" in printed
     assert len(site.server.served) == before
+
+
+@pytest.mark.parametrize(
+    ("who", "shown"),
+    [("frodo", '"peer": "frodo"'), ("gollum", '{"error": "name.mismatch"}'), ("nobody", '"path.no-certificate"')],
+    ids=["frodo", "gollum", "nobody"],
+)
+def test_a_browser_is_answered_by_an_application_server(site: Site, tmp_path: Path, who: str, shown: str) -> None:
+    """uvicorn with ``refuse="respond"``: the page, or the reason in place of it, which the application never sees."""
+    app = answering.Counted()
+    leaf = None if who == "nobody" else site.clients.issue_client(who)
+    with uvicorn_serving(app, context=site.context(), refuse="respond", access_log=False) as server:
+        page, _ = browse(site, tmp_path, leaf, f"https://localhost:{server.address[1]}/")
+    assert shown in page
+    assert (app.calls > 0) is (who == "frodo")

@@ -38,7 +38,8 @@ def test_the_right_client_alone_is_served(site: Site, until: Until, by: str) -> 
         else:
             _was_refused(one, by, kind)
     for code in CODES:
-        assert len([line for line in lines if f": {code}: " in line]) == len(kinds)
+        found = len([line for line in lines if f": {code}: " in line])
+        assert found == len(kinds) or (by == "fetch" and found > len(kinds))  # begun again now and then
 
 
 def _was_refused(one: dict[str, Any], by: str, kind: str) -> None:

@@ -44,10 +44,22 @@ async function byFetch(origin, options) {
   }
 }
 
+// A fetch of Node 20 whose connection ends right behind its handshake now and then never settles: it is begun again.
+async function byFetchAtLast(origin, options) {
+  for (let attempt = 0; attempt < 4; attempt += 1) {
+    let timer;
+    const late = new Promise((resolve) => { timer = setTimeout(resolve, 6000); });
+    const found = await Promise.race([byFetch(origin, options), late]);
+    clearTimeout(timer);
+    if (found !== undefined) return found;
+  }
+  return { error: "never settled" };
+}
+
 const seen = [];
 for (const origin of origins) {
   for (const [client, options] of Object.entries(clients)) {
-    seen.push({ origin, client, ...(await (by === "https" ? byHttps : byFetch)(origin, options)) });
+    seen.push({ origin, client, ...(await (by === "https" ? byHttps : byFetchAtLast)(origin, options)) });
   }
 }
 console.log(JSON.stringify(seen));
