@@ -109,6 +109,10 @@ _NO_TICKETS: Final = "tests/tls/pyopenssl/test_attacks.py::test_rule_12_our_serv
 _IN_HANDLER: Final = "test_the_peer_of_the_connection_is_in_the_handler_and_headers_claim_nothing"
 _GREEN: Final = "tests/tls/connections/test_green.py::test_rule_8_a_library_that_replaced_ssl_is_refused_by_name"
 _NO_ZTTP: Final = 'h11 and httptools speak HTTP/1.1; `http="zttp"` is refused by name'
+_AGES: Final = (
+    "tests/tls/connections/test_ageing.py::"
+    "test_a_kept_connection_ends_when_its_decision_is_too_old_and_no_longer_true[blocking]"
+)
 _KEEPS: Final = "keep no connection longer than your policy may be old"
 
 SERVERS: Final = (
@@ -343,6 +347,7 @@ CLIENTS: Final[tuple[Row, ...]] = (
     _asked("urllib.request", "", "urllib", kept=_NEVER),
     _asked("http.client", "", "http.client", kept=_KEEPS),
     _asked("httpx", "httpx", "httpx", kept=_KEEPS),
+    _asked("httpx, `ClientOptions(max_age=)`", "httpx", "httpx", kept=_AGES),
     _asked("requests, our Adapter", "requests", "requests", kept=f"{_KEPT}[requests]"),
     _asked("urllib3, our pool", "urllib3", "urllib3", kept=f"{_KEPT}[urllib3]"),
     Row(

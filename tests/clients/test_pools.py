@@ -18,8 +18,8 @@ import urllib3
 from mtlspolicy import Resolver, TrustStore, policies, tls
 from mtlspolicy._resolver import Answer
 from mtlspolicy.integrations import urllib3 as ours
-from mtlspolicy.integrations._kept import still_admitted
 from mtlspolicy.integrations.requests import mount
+from mtlspolicy.tls._again import still_admitted
 from mtlspolicy.tls._log import LIMITER
 from mtlspolicy.tls._peer_of import latch_of
 from tests.clients.serving import HOST, PATIENCE, Proxy, Secure, Site, running

@@ -15,9 +15,8 @@ from mtlspolicy._decision import Verdict
 from mtlspolicy._resolver import settle_async
 from mtlspolicy.errors import ConfigurationError
 from mtlspolicy.integrations._kept import require_client_context
+from mtlspolicy.tls._again import judgement_now, shut_out
 from mtlspolicy.tls._enforcement import enforcement_of
-from mtlspolicy.tls._latch import ADMITTED
-from mtlspolicy.tls._peer_of import latch_of
 
 if TYPE_CHECKING:
     from aiohttp.client_proto import ResponseHandler
@@ -72,18 +71,12 @@ class TCPConnector(aiohttp.TCPConnector):
 async def _still_admitted(transport: Any) -> bool:
     """Return whether the server at the other end of a decided connection would be admitted now; if not, it is ended."""
     reached = transport.get_extra_info("ssl_object")
-    latch, enforcement = latch_of(reached), enforcement_of(reached.context)
-    if latch.state is not ADMITTED or latch.connection is None or enforcement is None:
+    judgement, enforcement = judgement_now(reached), enforcement_of(reached.context)
+    if judgement is None or enforcement is None:
         return False
-    if enforcement.change() is not None:
-        return False  # the handshake of the connection that takes its place refuses, and says which setting it is
-    judgement = enforcement.verifier.judgement(
-        latch.presented, connection=latch.connection, dialed=reached.server_hostname
-    )
     decision = judgement.conclude(await settle_async(judgement, enforcement.resolver)).decision
     if decision.verdict is Verdict.PERMIT:
         return True
     transport.abort()
-    latch.mark_refused(decision)
-    latch.log(reached)
+    shut_out(reached, decision)
     return False

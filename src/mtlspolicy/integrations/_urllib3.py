@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 from mtlspolicy.errors import ConfigurationError
 from mtlspolicy.integrations._extra import Extra
-from mtlspolicy.integrations._kept import still_admitted
+from mtlspolicy.tls._again import still_admitted
 from mtlspolicy.tls._peer_of import latch_of
 
 with Extra("urllib3"):

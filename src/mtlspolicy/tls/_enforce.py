@@ -110,12 +110,20 @@ def bind(
         context.num_tickets = 0
     context.sslsocket_class = _asking_socket() if later else LatchedSocket
     context.sslobject_class = LatchedObject
+    if isinstance(options, ClientOptions) and options.max_age is not None:
+        _age(context)
     guard_creation(context)
     try:
         log_expired(enforcement.load_trust())
     except ssl.SSLError as error:
         raise ConfigurationError(f"OpenSSL cannot read a certificate of the trust store: {error}") from None
     enforcement.bind()
+
+
+def _age(context: ssl.SSLContext) -> None:
+    from mtlspolicy.tls._again import AgeingObject, AgeingSocket  # the same
+
+    context.sslsocket_class, context.sslobject_class = AgeingSocket, AgeingObject
 
 
 def _asking_socket() -> type[LatchedSocket]:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from mtlspolicy.tls._latch import Latch, Latched
     from mtlspolicy.tls._options import ServerOptions
 
-__all__ = ["decide_connection", "prepare"]
+__all__ = ["decide_connection", "prepare", "running_loop"]
 
 _PERMIT: Final = Verdict.PERMIT
 _UNENFORCED: Final = (
@@ -158,7 +158,7 @@ def _conclude(
             outcome = _located(latch, judgement, enforcement, owner, outcome)
         if resolver is not None and outcome.needs:
             # Nobody waits here; whoever is refused for lack of a fact and tries again is to find it at hand.
-            resolver.ask(outcome.needs, _running_loop())
+            resolver.ask(outcome.needs, running_loop())
     else:
         outcome = _settle_in_time(judgement, enforcement, until)
     if absent:
@@ -205,7 +205,8 @@ def _may_be_held(outcome: Outcome, *, absent: bool) -> bool:
     return absent or verdict is _PERMIT or (verdict is Verdict.INDETERMINATE and outcome.path_valid)
 
 
-def _running_loop() -> asyncio.AbstractEventLoop | None:
+def running_loop() -> asyncio.AbstractEventLoop | None:
+    """Return the event loop of this thread; ``None``: there is none."""
     if "asyncio" not in sys.modules:
         return None
     from asyncio import get_running_loop

@@ -144,12 +144,17 @@ class ClientOptions:
             own.
         post_handshake_auth: Whether a server may ask for our certificate after the handshake (RFC 8446, 4.6.2), once it
             has seen a request; with ``engine="ssl"`` alone.
+        max_age: Seconds that a decision may be old when something is written; an older one is made anew first, and a
+            server that is not admitted any more is shut out. For libraries that keep connections in a pool. ``None``:
+            the decision of the handshake holds to the end. Facts are looked up by blocking sockets; event loops use
+            those at hand, as in a handshake, and ask for one that is missing. With ``engine="ssl"`` alone.
     """
 
     resolver: Resolver | None = None
     engine: Literal["ssl", "pyopenssl"] = "ssl"
     handshake_timeout: float = 10.0
     post_handshake_auth: bool = False
+    max_age: float | None = None
 
     def __post_init__(self) -> None:
         """Refuse what is out of range or not available.
@@ -167,3 +172,10 @@ class ClientOptions:
                 'post_handshake_auth does not go with engine="pyopenssl", which has no call for it',
                 code="tls.engine-unavailable",
             )
+        if self.max_age is not None:
+            _require_seconds("max_age", self.max_age)
+            if self.engine != "ssl":
+                raise ConfigurationError(
+                    'max_age does not go with engine="pyopenssl": keep its connections no longer than that',
+                    code="tls.engine-unavailable",
+                )

@@ -1,0 +1,234 @@
+"""Contexts for clients that say how old a decision may be when something is written."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, suppress
+from datetime import timedelta
+from typing import Any, Final
+
+import httpx
+import pytest
+
+from mtlspolicy import ConfigurationError, Resolver, TrustStore, Verifier, policies, tls
+from mtlspolicy.testing import CertificateAuthority
+
+PATIENCE: Final = 20.0
+AGE: Final = 0.05
+ROOT: Final = CertificateAuthority("Root")
+OTHER: Final = TrustStore(anchors=[CertificateAuthority("Other").certificate])
+TRUST: Final = TrustStore(anchors=[ROOT.certificate])
+SERVER: Final = ROOT.issue_server("localhost", "127.0.0.1")
+_ANSWER: Final = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n"
+
+
+@pytest.fixture(scope="module")
+def port() -> Generator[int, None, None]:
+    """Lend a server that answers each request with the number of its connection, and keeps connections open."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    with SERVER.tempfiles() as (chain, key):
+        context.load_cert_chain(chain, key)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve(accepted: socket.socket, number: int) -> None:
+            try:
+                with context.wrap_socket(accepted, server_side=True) as secured:
+                    while secured.recv(65536):
+                        secured.sendall(_ANSWER + b"%04d" % number)
+            except OSError:
+                accepted.close()
+
+        def accept() -> None:
+            number = 0
+            while True:
+                try:
+                    accepted, _ = listener.accept()
+                except OSError:
+                    return
+                number += 1
+                threading.Thread(target=serve, args=(accepted, number), daemon=True).start()
+
+        thread = threading.Thread(target=accept, daemon=True)
+        thread.start()
+        yield listener.getsockname()[1]
+        listener.shutdown(socket.SHUT_RDWR)
+    thread.join(PATIENCE)
+
+
+def _context(trust: Any = TRUST, *, max_age: float | None = AGE, **options: Any) -> ssl.SSLContext:
+    verifier = Verifier.for_servers(trust=trust, expected="localhost", policy=options.pop("policy", None))
+    return tls.client_context(verifier=verifier, options=tls.ClientOptions(max_age=max_age, **options))
+
+
+def _age() -> None:
+    threading.Event().wait(3 * AGE)
+
+
+@contextmanager
+def _by_httpx(context: ssl.SSLContext, port: int) -> Generator[Callable[[], str], None, None]:
+    with httpx.Client(verify=context, timeout=PATIENCE, trust_env=False) as client:
+        yield lambda: client.get(f"https://localhost:{port}/").text
+
+
+@contextmanager
+def _by_asyncio(context: ssl.SSLContext, port: int) -> Generator[Callable[[], str], None, None]:
+    with asyncio.Runner() as runner:
+        client = httpx.AsyncClient(verify=context, timeout=PATIENCE, trust_env=False)
+
+        async def ask() -> str:
+            return (await client.get(f"https://localhost:{port}/")).text
+
+        yield lambda: runner.run(ask())
+        runner.run(client.aclose())
+
+
+BOTH: Final = pytest.mark.parametrize("by", [_by_httpx, _by_asyncio], ids=["blocking", "asyncio"])
+
+
+@BOTH
+def test_a_kept_connection_ends_when_its_decision_is_too_old_and_no_longer_true(by: Any, port: int) -> None:
+    """httpx keeps it in a pool; the CA is taken out of a live store: no request goes over it any more."""
+    store = [TRUST]
+    with by(_context(lambda: store[0]), port) as ask:
+        first = ask()
+        _age()
+        assert ask() == first, "still admitted, and still the same connection"
+        store[0] = OTHER
+        _age()
+        with pytest.raises((httpx.TransportError, tls.HandshakeRejected)):
+            ask()
+        with pytest.raises(httpx.ConnectError, match=r"path\.no-issuer"):
+            ask()
+        store[0] = TRUST | OTHER
+        assert int(ask()) > int(first)
+
+
+@BOTH
+def test_without_an_age_the_decision_of_the_handshake_holds(by: Any, port: int) -> None:
+    """The default: nobody is cut off in the middle, and what the pool keeps is the pool's."""
+    store = [TRUST]
+    with by(_context(lambda: store[0], max_age=None), port) as ask:
+        first = ask()
+        store[0] = OTHER
+        _age()
+        assert ask() == first
+
+
+@BOTH
+def test_a_young_decision_is_not_made_again(by: Any, port: int) -> None:
+    """Within its age nothing is asked."""
+    asked: list[int] = []
+
+    @policies.predicate("acme.counted")
+    def counted(_: Any) -> bool:
+        asked.append(1)
+        return True
+
+    with by(_context(max_age=3600.0, policy=counted), port) as ask:
+        ask()
+        before = len(asked)
+        assert ask()
+        assert len(asked) == before
+
+
+@policies.lookup("acme.row", key=lambda path: path.end_entity.spki_sha256, max_age=timedelta(seconds=AGE))
+def row_allows(row: Any, _: Any) -> bool:
+    """Permit what the look-up allows."""
+    return row is True
+
+
+def test_facts_are_looked_up_by_a_socket_that_blocks(port: int) -> None:
+    """A row that has changed ends the connection at the next request."""
+    rows = [True]
+    resolver = Resolver({"acme.row": lambda _: rows[0]})
+    with resolver, _by_httpx(_context(policy=row_allows, resolver=resolver), port) as ask:
+        first = ask()
+        _age()
+        assert ask() == first
+        rows[0] = False
+        _age()
+        with pytest.raises(httpx.TransportError):
+            ask()
+
+
+def test_a_fact_that_is_too_old_on_a_loop_ends_the_connection_and_is_asked_for() -> None:
+    """Nobody can wait there: as in a handshake the facts at hand are all there is, and who tries again finds them."""
+    asked: list[Any] = []
+
+    def look_up(key: Any) -> bool:
+        asked.append(key)
+        return True
+
+    context = _context(policy=row_allows, resolver=Resolver({"acme.row": look_up}))
+    ends = _Ends(context)
+    with pytest.raises(tls.HandshakeRejected, match=r"fact\.missing"):
+        ends.shake()
+    _until(lambda: bool(asked))
+    ends = _Ends(context)
+    ends.shake()
+    ends.client.write(b"x")
+    _age()
+    before = len(asked)
+    with pytest.raises(tls.HandshakeRejected, match=r"fact\.missing"):
+        ends.client.write(b"x")
+    _until(lambda: len(asked) > before)
+    with pytest.raises(tls.HandshakeRejected):
+        ends.client.read(1)
+
+
+def _until(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.005)
+
+
+class _Ends:
+    """A client's TLS object as an event loop drives it, and the server's, in memory."""
+
+    def __init__(self, context: ssl.SSLContext) -> None:
+        plain = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        with SERVER.tempfiles() as (chain, key):
+            plain.load_cert_chain(chain, key)
+        here, there = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.client = context.wrap_bio(here, there, server_hostname="localhost")
+        self.server = plain.wrap_bio(there, here, server_side=True)
+
+    def shake(self) -> None:
+        """Finish the handshake on both ends."""
+        for end in (self.client, self.server, self.client, self.server):
+            with suppress(ssl.SSLWantReadError):
+                end.do_handshake()
+
+
+def test_each_way_to_write_looks_at_the_age(port: int) -> None:
+    """``write`` as well as ``send``; and the connection is shut for reading, too."""
+    store = [TRUST]
+    context = _context(lambda: store[0])
+    for name in ("write", "send", "sendall"):
+        store[0] = TRUST
+        plain = socket.create_connection(("127.0.0.1", port), PATIENCE)
+        with context.wrap_socket(plain, server_hostname="localhost") as secured:
+            getattr(secured, name)(b"x")
+            assert secured.recv(100).startswith(b"HTTP/1.1 200")
+            store[0] = OTHER
+            _age()
+            with pytest.raises(tls.HandshakeRejected, match=r"path\.no-issuer"):
+                getattr(secured, name)(b"x")
+            with pytest.raises(tls.HandshakeRejected):
+                secured.recv(1)
+            assert tls.decision_of(secured).code == "path.no-issuer"
+
+
+def test_what_is_no_age_is_refused() -> None:
+    """Seconds, and the standard library's TLS."""
+    for wrong in (0, -1.0, True, "1", float("nan")):
+        with pytest.raises(ConfigurationError, match="max_age"):
+            tls.ClientOptions(max_age=wrong)  # type: ignore[arg-type]
+    with pytest.raises(ConfigurationError, match="pyopenssl"):
+        tls.ClientOptions(max_age=1.0, engine="pyopenssl")
