@@ -103,9 +103,14 @@ def ask(refresher: Refresher, question: OCSPQuestion | CRLQuestion) -> Revocatio
     return answer
 
 
+FORMER: Final[set[threading.Thread]] = set()
+"""Threads that were there before the present test: a refresher of another one may wait for the collector."""
+
+
 def threads(*names: str) -> Sequence[threading.Thread]:
-    """Return the threads of refreshers that are alive."""
-    return [one for one in threading.enumerate() if one.name in (names or ("mtlspolicy-renewals", "mtlspolicy-fetch"))]
+    """Return the threads of refreshers that the present test has started and that are alive."""
+    ours = names or ("mtlspolicy-renewals", "mtlspolicy-fetch")
+    return [one for one in threading.enumerate() if one.name in ours and one not in FORMER]
 
 
 def facts_of(resolver: Resolver, question: OCSPQuestion | CRLQuestion) -> RevocationAnswer | None:
