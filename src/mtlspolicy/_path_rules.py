@@ -151,8 +151,6 @@ def issuer_refusal(certificate: ParsedCertificate) -> Refusal | None:
     Raises:
         MalformedEvidence: Parts of it cannot be read.
     """
-    if certificate.sound_issuer:
-        return None
     weak = weakness(certificate)
     if weak is not None:
         return Refusal("path.weak-key", f"the CA {certificate} has {weak}; its key must be replaced")

@@ -6,6 +6,7 @@ import json
 import ssl
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import Final
 
@@ -29,6 +30,15 @@ def test_the_hook_takes_a_context_with_a_verifier() -> None:
         gunicorn.ssl_context(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER))
     with pytest.raises(ConfigurationError, match=r"ssl_context\(str\)"):
         gunicorn.ssl_context("server.pem")  # type: ignore[arg-type]
+
+
+def test_the_worker_asks_gunicorn_for_the_context(tmp_path: Path) -> None:
+    """Which asks the hook: here in this process, and otherwise in one that gunicorn ends."""
+    context = battery.server_context(tmp_path)
+    worker = gunicorn.UvicornWorker.__new__(gunicorn.UvicornWorker)
+    worker.cfg = import_module("gunicorn.config").Config()
+    worker.cfg.set("ssl_context", gunicorn.ssl_context(context))
+    assert worker._context(None, None) is context
 
 
 def test_there_is_nothing_else_in_the_module() -> None:

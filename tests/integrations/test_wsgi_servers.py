@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import ssl
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
@@ -46,6 +47,19 @@ def test_cheroot_says_that_the_connection_is_https(tmp_path: Path) -> None:
         answer = _ask(server.port, battery.client_context(tmp_path, battery.GOOD), b"GET / HTTP/1.0\r\n\r\n")
     assert b"SSL_CLIENT_S_DN" in answer
     assert server.ran == 1
+
+
+def test_what_cheroot_could_not_write_is_dropped_once_and_for_all(tmp_path: Path) -> None:
+    """An error of the socket is told once, as it is; what is still to be written to it then goes nowhere."""
+    adapter = SSLAdapter(battery.server_context(tmp_path))
+    near, far = socket.socketpair()
+    far.close()
+    with near:
+        file: Any = adapter.makefile(cast("Any", near), "wb", 8192)
+        with pytest.raises(OSError):  # noqa: PT011 - which one is for the system to say
+            file.write(b"x")
+        file.close()
+        assert near.fileno() >= 0
 
 
 def test_cheroot_outlives_an_answer_that_nobody_waits_for(tmp_path: Path) -> None:
