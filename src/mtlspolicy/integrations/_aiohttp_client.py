@@ -14,7 +14,7 @@ import aiohttp
 from mtlspolicy._decision import Verdict
 from mtlspolicy._resolver import settle_async
 from mtlspolicy.errors import ConfigurationError
-from mtlspolicy.integrations._kept import require_client_context
+from mtlspolicy.integrations._contexts import require_client_context
 from mtlspolicy.tls._again import judgement_now, shut_out
 from mtlspolicy.tls._enforcement import enforcement_of
 

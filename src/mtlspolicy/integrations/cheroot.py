@@ -8,10 +8,9 @@ from __future__ import annotations
 import ssl
 from typing import TYPE_CHECKING, Any, cast
 
-from mtlspolicy.errors import ConfigurationError
+from mtlspolicy.integrations._contexts import require_enforced
 from mtlspolicy.integrations._extra import Extra
 from mtlspolicy.integrations._immediate import ACCEPTED, accepted
-from mtlspolicy.tls._enforcement import enforcement_of
 
 if TYPE_CHECKING:
     import socket
@@ -35,11 +34,7 @@ class SSLAdapter(Adapter):
     """
 
     def __init__(self, context: ssl.SSLContext) -> None:
-        if not isinstance(context, ssl.SSLContext) or enforcement_of(context) is None:
-            raise ConfigurationError(
-                f"SSLAdapter({type(context).__name__}): give a context of tls.server_context(...), or one that "
-                "tls.enforce was called on"
-            )
+        require_enforced(context, "SSLAdapter")
         self.context = context
 
     def bind(self, sock: socket.socket) -> socket.socket:

@@ -12,8 +12,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 from mtlspolicy.errors import ConfigurationError
+from mtlspolicy.integrations._contexts import require_enforced
 from mtlspolicy.tls._enforce import require_unpatched
-from mtlspolicy.tls._enforcement import enforcement_of
 
 if TYPE_CHECKING:
     from mtlspolicy.integrations._uvicorn_worker import UvicornWorker
@@ -38,11 +38,7 @@ def ssl_context(context: ssl.SSLContext) -> Callable[[Any, Any], ssl.SSLContext]
     Raises:
         ConfigurationError: *context* has no verifier.
     """
-    if not isinstance(context, ssl.SSLContext) or enforcement_of(context) is None:
-        raise ConfigurationError(
-            f"ssl_context({type(context).__name__}): give a context of tls.server_context(...), or one that "
-            "tls.enforce was called on"
-        )
+    require_enforced(context, "ssl_context")
 
     def hook(_config: object, _default: object) -> ssl.SSLContext:
         try:

@@ -10,8 +10,8 @@ import ssl
 from typing import Any, Final
 
 from mtlspolicy.errors import ConfigurationError
+from mtlspolicy.integrations._contexts import require_client_context
 from mtlspolicy.integrations._extra import Extra
-from mtlspolicy.integrations._kept import require_client_context
 from mtlspolicy.integrations._urllib3 import proxy_options, refuse_plain, restricted, tls_options
 
 with Extra("urllib3"):

@@ -1,4 +1,4 @@
-"""The contexts that integrations of clients take. It decides nothing."""
+"""The contexts that integrations take: each with a verifier. It decides nothing."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import ssl
 from mtlspolicy.errors import ConfigurationError
 from mtlspolicy.tls._enforcement import enforcement_of
 
-__all__ = ["require_client_context"]
+__all__ = ["require_client_context", "require_enforced"]
 
 
 def require_client_context(context: object, what: str) -> ssl.SSLContext:
@@ -25,5 +25,23 @@ def require_client_context(context: object, what: str) -> ssl.SSLContext:
         raise ConfigurationError(
             f"{what} needs a context whose verifier judges servers, made by tls.client_context or given one by "
             f"tls.enforce; this is {type(context).__name__}"
+        )
+    return context
+
+
+def require_enforced(context: object, what: str) -> ssl.SSLContext:
+    """Return *context* where a verifier is bound to it.
+
+    Args:
+        context: What the caller passed.
+        what: The caller, for the message.
+
+    Raises:
+        ConfigurationError: Another context, or none.
+    """
+    if not isinstance(context, ssl.SSLContext) or enforcement_of(context) is None:
+        raise ConfigurationError(
+            f"{what}({type(context).__name__}): give a context of tls.server_context(...), or one that "
+            "tls.enforce was called on"
         )
     return context
