@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
 from mtlspolicy.cli import main
-from mtlspolicy.testing import CertificateAuthority
+from mtlspolicy.testing import CertificateAuthority, OCSPResponder
 
 
 class Answer(NamedTuple):
@@ -24,6 +24,21 @@ class Answer(NamedTuple):
 
 
 Call = Callable[..., Answer]
+
+
+@pytest.fixture
+def ca(tmp_path: Path) -> CertificateAuthority:
+    """Return an authority whose certificate is in a file."""
+    made = CertificateAuthority("Root")
+    (tmp_path / "ca.pem").write_bytes(made.pem)
+    return made
+
+
+@pytest.fixture
+def responder(ca: CertificateAuthority) -> Generator[OCSPResponder, None, None]:
+    """Return its server of OCSP responses and lists, running."""
+    with ca.ocsp_responder() as running:
+        yield running
 
 
 @pytest.fixture

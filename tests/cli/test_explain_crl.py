@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Generator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -19,21 +18,6 @@ from tests.revocation.made import AT, HOUR
 from tests.revocation.made_crls import DELTA, HERE, NUMBER, MadeCRL, flag, full_name, scope, uri
 
 from .conftest import Call  # noqa: TID252 - tests are no package that could be named
-
-
-@pytest.fixture
-def ca(tmp_path: Path) -> CertificateAuthority:
-    """Return an authority whose certificate is in a file."""
-    made = CertificateAuthority("Root")
-    (tmp_path / "ca.pem").write_bytes(made.pem)
-    return made
-
-
-@pytest.fixture
-def responder(ca: CertificateAuthority) -> Generator[OCSPResponder, None, None]:
-    """Return its server of lists, running."""
-    with ca.ocsp_responder() as running:
-        yield running
 
 
 def written(folder: Path, ca: CertificateAuthority, leaf: IssuedCertificate, **dates: datetime) -> Path:

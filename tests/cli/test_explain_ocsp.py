@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -17,21 +16,6 @@ from mtlspolicy.revocation import ocsp_question
 from mtlspolicy.testing import CertificateAuthority, IssuedCertificate, OCSPResponder
 
 from .conftest import Call  # noqa: TID252 - tests are no package that could be named
-
-
-@pytest.fixture
-def ca(tmp_path: Path) -> CertificateAuthority:
-    """Return an authority whose certificate is in a file."""
-    made = CertificateAuthority("Root")
-    (tmp_path / "ca.pem").write_bytes(made.pem)
-    return made
-
-
-@pytest.fixture
-def responder(ca: CertificateAuthority) -> Generator[OCSPResponder, None, None]:
-    """Return its responder, running."""
-    with ca.ocsp_responder() as running:
-        yield running
 
 
 def written(folder: Path, leaf: IssuedCertificate) -> Path:
