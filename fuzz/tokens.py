@@ -58,7 +58,10 @@ def client_metadata(data: bytes) -> str:
         made = outcome(lambda trust=trust: oauth.client_verifier(found, trust=trust), ConfigurationError)  # type: ignore[misc]
         if made == VALUE:
             verifier = oauth.client_verifier(found, trust=trust)
-            if trust is None:
+            if trust is None and found.get("jwks_uri") is not None:
+                code = verifier.decide(_SENDER).code
+                require(code == "fact.missing", "a decision before the set is there")
+            elif trust is None:
                 first = [key["x5c"][0] for key in found["jwks"]["keys"] if isinstance(key.get("x5c"), list)]
                 peers = [base64.b64encode(peer.der).decode() for peer in verifier.trust_now().peers]
                 require({one[:-3] for one in peers} <= {one[:-3] for one in first}, "what stands in no x5c[0]")
@@ -101,6 +104,7 @@ TARGETS: Final[Mapping[str, Target]] = {
         client_metadata,
         (
             _json(token_endpoint_auth_method="self_signed_tls_client_auth", jwks={"keys": [_jwk()]}),  # noqa: S106 - as above
+            _json(token_endpoint_auth_method="self_signed_tls_client_auth", jwks_uri="https://a.test:1/b?c"),  # noqa: S106
             _registered(tls_client_auth_subject_dn="CN=frodo,O=a\\, b"),
             _registered(tls_client_auth_san_dns="frodo.test"),
             _registered(tls_client_auth_san_uri="spiffe://a/frodo"),

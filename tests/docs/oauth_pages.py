@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import socket
 import threading
@@ -10,7 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from urllib.parse import quote
 
-from mtlspolicy import Possession, PresentedChain, oauth
+import httpx
+import pytest
+
+from mtlspolicy import Possession, PresentedChain, Resolver, VerificationError, oauth
 from mtlspolicy.testing import CertificateAuthority, IssuedCertificate
 from tests.oauth.pki import jwks_of, self_signed
 
@@ -88,6 +92,7 @@ def _authorization_server(lab: Lab) -> Steps:
     names: Any = {"organization": None, "attributes": SUBJECT}
     bank, shop, next_shop = root.issue_client("tpp.fintech.example", **names), self_signed("shop"), self_signed("shop")
     served: list[Any] = [jwks_of(shop)]
+    asked: list[str] = []
     signed: list[dict[str, Any]] = []
 
     def sign(claims: dict[str, Any]) -> dict[str, Any]:
@@ -96,22 +101,41 @@ def _authorization_server(lab: Lab) -> Steps:
 
     lab.namespace |= {
         "shop_jwks": jwks_of(shop, next_shop),
-        "current_jwks": lambda: served[0],
+        "allowed_hosts": {"shop.example"},
         "registered_certificates": lambda: [shop.der, next_shop.der],
         "sign_token": sign,
         "presented": _seen(bank),
     }
     yield
-    token: Callable[..., Any] = lab.namespace["token"]
+
+    def published(request: httpx.Request) -> httpx.Response:
+        asked.append(str(request.url))
+        return httpx.Response(200, json=served[0])
+
+    lab.namespace["http"] = httpx.AsyncClient(transport=httpx.MockTransport(published))
+
+    def token(client_id: str, presented: Any) -> Any:
+        return asyncio.run(lab.namespace["token"](client_id, presented))
+
     assert token("bank", _seen(bank)) == {"client_id": "bank", "cnf": oauth.cnf(_seen(bank))}
     assert token("shop", _seen(shop)) == {"client_id": "shop", "cnf": oauth.cnf(_seen(shop))}
     impostor = other.issue_client("tpp.fintech.example", **names)
     for client_id, leaf in (("bank", shop), ("shop", bank), ("bank", impostor), ("shop", next_shop), ("x", bank)):
         assert token(client_id, _seen(leaf))[0] == 400
+    assert asked == ["https://shop.example/jwks"]
     served[0] = jwks_of(next_shop)
+    lab.namespace["resolver"].close()
+    lab.namespace["resolver"] = Resolver({"oauth.jwks": lab.namespace["registered_jwks"]})
     assert token("shop", _seen(next_shop))["client_id"] == "shop"
     assert token("shop", None).body == {"error": "invalid_client"}
     assert len(signed) == 3
+    lab.namespace["allowed_hosts"].clear()
+    lab.namespace["resolver"].close()
+    lab.namespace["resolver"] = Resolver({"oauth.jwks": lab.namespace["registered_jwks"]})
+    with pytest.raises(VerificationError) as refused:
+        token("shop", _seen(next_shop))
+    assert refused.value.http_status == 503
+    lab.namespace["resolver"].close()
     for name in ("pki_context", "self_signed_context"):
         assert lab.namespace[name].verify_mode.name == "CERT_OPTIONAL"
 

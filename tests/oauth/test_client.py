@@ -210,7 +210,6 @@ def test_a_further_policy_is_asked_in_addition() -> None:
         ({**BY_CERTIFICATE, "jwks_uri": "https://a.test/"}, {}, "two JWK Sets"),
         ({**BY_CERTIFICATE, "tls_client_auth_san_dns": "a.test"}, {}, "tls_client_auth_san_dns is for"),
         (self_signed_client(), {}, "registers none"),
-        (self_signed_client(jwks_uri="https://a.test/jwks"), {}, "nothing is fetched here: fetch what is at"),
         (self_signed_client(jwks={"keys": []}), {}, "no key of the JWK Set"),
         ({"token_endpoint_auth_method": "none", "jwks": jwks_of(FRODO)}, {}, "token_endpoint_auth_method"),
         ([], {}, "JSON object"),
