@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Final, TypeAlias
 
 from mtlspolicy._chain import DEFAULT_LIMITS, ChainInput, Limits, Possession, PresentedChain
-from mtlspolicy._decision import Decision, Verdict
+from mtlspolicy._decision import Context, Decision, Verdict
 from mtlspolicy._evidence import UNKNOWN_CONNECTION, Connection, Facts
 from mtlspolicy._judgement import Judgement, Outcome, Settings, Snapshot
 from mtlspolicy._observer import Hook, Observer
@@ -29,7 +29,8 @@ from mtlspolicy._verifier_rules import (
     require_policy_source,
     text_of,
 )
-from mtlspolicy.errors import ConfigurationError, MalformedEvidence, MTLSPolicyError
+from mtlspolicy._verifier_sources import current_snapshot
+from mtlspolicy.errors import ConfigurationError, MalformedEvidence
 from mtlspolicy.policies._server_identity import ServerIdentity
 
 PolicySource: TypeAlias = "Policy | Callable[[], Policy]"
@@ -223,23 +224,20 @@ class Verifier:
         judgement.historical = at is not None
         return judgement
 
-    def _current(self) -> Snapshot:
-        store: TrustStore | None = None
-        try:
-            store = self.trust_now()
-            return Snapshot(store, self._current_policy(store))
-        except MTLSPolicyError as error:
-            return Snapshot(store, None, error)
-        except Exception as error:  # noqa: BLE001 - a policy whose properties raise is not to be had either
-            return Snapshot(store, None, ConfigurationError(text_of(error), code="trust.unavailable"))
+    @property
+    def live(self) -> bool:
+        """Whether trust or policy is a source, which may return something else from one decision to the next."""
+        return self._fixed is None
 
-    def _current_policy(self, store: TrustStore) -> Policy | None:
-        if self._policy is None:
-            return None
-        policy = current_policy(self._policy)
-        if self._rules.purpose is Purpose.CLIENT:
-            require_identifying(policy, store)
-        return policy
+    def decides_under(self, context: Context | None) -> bool:
+        """Return whether trust and policy are those that the decision of *context* was made under."""
+        now = self._fixed or self._current()
+        if context is None or now.store is None or now.failure is not None:
+            return False
+        return now.policy is context._policy and now.store.digest == context.trust
+
+    def _current(self) -> Snapshot:
+        return current_snapshot(self._trust, self._policy, self._rules.purpose)
 
     def verify(
         self,

@@ -1,7 +1,8 @@
 """Decides again on the server of a connection that a client has kept: trust, policy, facts and the clock move on.
 
-`AgeingSocket` and `AgeingObject` do so by themselves before something is written, for contexts that say how old a
-decision may be. Whoever is not admitted now is shut out, and the next connection is decided on by its own handshake.
+`AgeingSocket` and `AgeingObject` do so by themselves before something is written, for contexts whose trust or policy is
+a source, and for those that say how old a decision may be. Whoever is not admitted now is shut out, and the next
+connection is decided on by its own handshake.
 """
 
 from __future__ import annotations
@@ -72,36 +73,42 @@ def still_admitted(connection: Any, *, waits: bool = True) -> bool:
         waits: Whether facts are waited for. If not, facts at hand are all that is used, and one that is missing is
             asked for, so that it is there for the connection that takes this one's place.
     """
+    return _admission_now(connection, waits=waits) is not None
+
+
+def _admission_now(connection: Any, *, waits: bool) -> Decision | None:
     judgement = judgement_now(connection)
     enforcement = enforcement_of(connection.context)
     if judgement is None or enforcement is None:
-        return False
+        return None
     resolver = enforcement.resolver
     outcome = settle(judgement, resolver) if waits else settle_at_hand(judgement, resolver)
     if not waits and resolver is not None and outcome.needs:
         resolver.ask(outcome.needs, running_loop())
     decision = judgement.conclude(outcome).decision
     if decision.verdict is Verdict.PERMIT:
-        return True
+        return decision
     shut_out(connection, decision)
-    return False
+    return None
 
 
 class _Ageing:
-    """Mixed into a connection class: knows when its peer was last decided on."""
+    """Mixed into a connection class: knows when its peer was last decided on, and under what."""
 
     _latch: Latch
     _decided_at: float
+    _renewed: Decision | None
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         """Begin the age of the decision before there is one, with the handshake."""
         below: Any = super()
         self: Self = below.__new__(cls, *args, **kwargs)
         self._decided_at = time.monotonic()
+        self._renewed = None
         return self
 
     def _renew_decision(self) -> None:
-        """Decide again where the decision is too old.
+        """Decide again where the decision is too old, or was made under another trust or policy.
 
         Raises:
             HandshakeRejected: The server is not admitted any more.
@@ -109,16 +116,21 @@ class _Ageing:
         now, here = time.monotonic(), cast("_Connection", self)
         enforcement = enforcement_of(here.context) if self._latch.state is ADMITTED else None
         options = None if enforcement is None else enforcement.options
-        if not isinstance(options, ClientOptions) or now < self._decided_at + (options.max_age or 0.0):
+        if enforcement is None or not isinstance(options, ClientOptions):
+            return
+        young = options.max_age is None or now < self._decided_at + options.max_age
+        last = cast("Decision", self._renewed or self._latch.decision)  # who is admitted has one
+        if young and enforcement.verifier.decides_under(last.context):
             return
         waits = isinstance(self, ssl.SSLSocket) and self.gettimeout() != 0.0
-        if not still_admitted(self, waits=waits):
+        self._renewed = _admission_now(self, waits=waits)
+        if self._renewed is None:
             raise self._latch.rejection()
         self._decided_at = now
 
 
 class AgeingSocket(_Ageing, LatchedSocket):
-    """The socket of contexts for clients with ``ClientOptions(max_age=...)``."""
+    """The socket of contexts for clients with live trust or policy, or with ``ClientOptions(max_age=...)``."""
 
     def write(self, data: Any) -> int:
         """Write application data; see `ssl.SSLSocket.write`."""
@@ -132,7 +144,7 @@ class AgeingSocket(_Ageing, LatchedSocket):
 
 
 class AgeingObject(_Ageing, LatchedObject):
-    """The object of contexts for clients with ``ClientOptions(max_age=...)``, under event loops."""
+    """The object of the same contexts under event loops."""
 
     def write(self, data: Any) -> int:
         """Write application data; see `ssl.SSLObject.write`."""

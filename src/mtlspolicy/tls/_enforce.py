@@ -110,7 +110,7 @@ def bind(
         context.num_tickets = 0
     context.sslsocket_class = _asking_socket() if later else LatchedSocket
     context.sslobject_class = LatchedObject
-    if isinstance(options, ClientOptions) and options.max_age is not None:
+    if isinstance(options, ClientOptions) and (verifier.live or options.max_age is not None):
         _age(context)
     guard_creation(context)
     try:

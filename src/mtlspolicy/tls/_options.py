@@ -146,8 +146,9 @@ class ClientOptions:
             has seen a request; with ``engine="ssl"`` alone.
         max_age: Seconds that a decision may be old when something is written; an older one is made anew first, and a
             server that is not admitted any more is shut out. For libraries that keep connections in a pool. ``None``:
-            the decision of the handshake holds to the end. Facts are looked up by blocking sockets; event loops use
-            those at hand, as in a handshake, and ask for one that is missing. With ``engine="ssl"`` alone.
+            a decision is made anew only where the verifier's trust or policy is a source and returns something else.
+            Facts are looked up by blocking sockets; event loops use those at hand, as in a handshake, and ask for one
+            that is missing. With ``engine="ssl"`` alone, which is also the one that notices what sources return.
     """
 
     resolver: Resolver | None = None

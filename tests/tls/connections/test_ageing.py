@@ -110,14 +110,66 @@ def test_a_kept_connection_ends_when_its_decision_is_too_old_and_no_longer_true(
 
 
 @BOTH
-def test_without_an_age_the_decision_of_the_handshake_holds(by: Any, port: int) -> None:
-    """The default: nobody is cut off in the middle, and what the pool keeps is the pool's."""
+def test_no_kept_connection_is_used_under_another_trust(by: Any, port: int) -> None:
+    """Without an age: what the source returns now counts for the next request, and not what it returned then."""
     store = [TRUST]
     with by(_context(lambda: store[0], max_age=None), port) as ask:
         first = ask()
+        store[0] = TRUST | OTHER
+        assert ask() == first, "decided on again under the new store, and admitted"
         store[0] = OTHER
-        _age()
-        assert ask() == first
+        with pytest.raises((httpx.TransportError, tls.HandshakeRejected)):
+            ask()
+        with pytest.raises(httpx.ConnectError, match=r"path\.no-issuer"):
+            ask()
+
+
+@BOTH
+def test_no_kept_connection_is_used_under_another_policy(by: Any, port: int) -> None:
+    """A pin that was taken out of a live policy ends the connection at the next request; a source that fails, too."""
+    current: list[Any] = [policies.DNSName("localhost")]
+
+    def policy() -> Any:
+        if current[0] is None:
+            raise OSError("the file of policies is gone")
+        return current[0]
+
+    with by(_context(max_age=None, policy=policy), port) as ask:
+        first = ask()
+        for other in (policies.DNSName("other"), None):
+            current[0] = other
+            with pytest.raises((httpx.TransportError, tls.HandshakeRejected)):
+                ask()
+            current[0] = policies.DNSName("localhost")
+            again = ask()
+            assert int(again) > int(first)
+            first = again
+
+
+@BOTH
+def test_a_source_that_returns_the_same_makes_no_decision_anew(by: Any, port: int) -> None:
+    """Another store object of the same content is no other store; the policy is not asked again."""
+    asked: list[int] = []
+
+    @policies.predicate("acme.counted")
+    def counted(_: Any) -> bool:
+        asked.append(1)
+        return True
+
+    with by(_context(lambda: TrustStore(anchors=[ROOT.certificate]), max_age=None, policy=counted), port) as ask:
+        first = ask()
+        before = len(asked)
+        assert [ask(), ask()] == [first, first]
+        assert len(asked) == before
+
+
+@BOTH
+def test_without_sources_and_without_an_age_the_decision_of_the_handshake_holds(by: Any, port: int) -> None:
+    """Nothing can change but the clock: nobody is cut off in the middle, and nothing is asked."""
+    context = _context(max_age=None)
+    with by(context, port) as ask:
+        assert ask() == ask()
+    assert (context.sslsocket_class.__name__, context.sslobject_class.__name__) == ("LatchedSocket", "LatchedObject")
 
 
 @BOTH
