@@ -25,7 +25,21 @@ def test_case_final_dot_and_port_do_not_count(authority: str, host: str) -> None
     assert _host(authority) == host
 
 
-@pytest.mark.parametrize("authority", ["strict.test:x", "strict.test:80:80", "::1", "strict.test:\u0661", ":80:"])
+@pytest.mark.parametrize(
+    "authority",
+    [
+        *("strict.test:x", "strict.test:80:80", "::1", "strict.test:\u0661", ":80:", "strict.test,staff.test"),
+        *(
+            "strict.test, staff.test",
+            "strict.test/x",
+            "a@strict.test",
+            "strict test",
+            "\u212aelvin.test",
+            "[::1",
+            "[x]",
+        ),
+    ],
+)
 def test_what_readers_disagree_on_is_no_host(authority: str) -> None:
     """An application may cut it at another colon than we do: refused, and never taken for the listener's own host."""
     with pytest.raises(PolicyDenied) as caught:

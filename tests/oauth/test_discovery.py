@@ -36,6 +36,11 @@ def test_the_servers_metadata_are_those_of_the_rfc() -> None:
     [
         {"methods": "tls_client_auth"},
         {"methods": []},
+        {"methods": ["tls_client_auth", 3]},
+        {"methods": [""]},
+        {"bound_tokens": "false"},
+        {"bound_tokens": None},
+        {"aliases": [ALIAS]},
         {"aliases": {"token_endpoint": "http://as.test/token"}},
         {"aliases": {"token_endpoint": "https://"}},
         {"aliases": {"token_endpoint": "https://as.test/to ken"}},

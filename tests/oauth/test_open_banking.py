@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
@@ -9,6 +10,8 @@ from cryptography import x509
 
 from mtlspolicy import TrustStore, Verifier, oauth, policies
 from mtlspolicy.testing import CertificateAuthority
+from mtlspolicy.testing import _der_writer as der
+from tests.interop.programs import run
 from tests.oauth.pki import pki_client, shown
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*TEST CA.*")
@@ -16,8 +19,18 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*TEST CA.*")
 QTSP: Final = CertificateAuthority("QTSP")
 TRUST: Final = TrustStore(anchors=[QTSP.certificate])
 QC_STATEMENTS: Final = "1.3.6.1.5.5.7.1.3"
-PSP_ROLES: Final = bytes.fromhex("30133011060604008198270103") + b"\x0c\x06PSP_AI" + b"\x00"
-"""Bytes for the extension; the library hands them on and does not read them."""
+PSP_ROLES: Final = der.sequence(
+    der.sequence(der.object_identifier("0.4.0.1862.1.1")),
+    der.sequence(
+        der.object_identifier("0.4.0.19495.2"),
+        der.sequence(
+            der.sequence(der.sequence(der.object_identifier("0.4.0.19495.1.3"), der.utf8_string("PSP_AI"))),
+            der.utf8_string("Bundesanstalt fuer Finanzdienstleistungsaufsicht"),
+            der.utf8_string("DE-BAFIN"),
+        ),
+    ),
+)
+"""QCStatements (RFC 3739, 3.2.6): it is qualified (ETSI EN 319 412-5), and who may do what (TS 119 495, annex A)."""
 TPP: Final = QTSP.issue_client(
     None,
     organization="Fintech AG",
@@ -73,7 +86,7 @@ def test_psd2_subject_with_the_identifier_in_every_spelling(name: str) -> None:
     assert not authenticated(subject.replace("123456", "123457"), TPP)
 
 
-def test_fields_of_a_qualified_certificate_can_be_read() -> None:
+def test_fields_of_a_qualified_certificate_can_be_read(tmp_path: Path) -> None:
     """qcStatements do not stand in the way, and are handed on as DER; the roles in them are for the application."""
     verifier = oauth.client_verifier(
         pki_client(tls_client_auth_subject_dn="CN=tpp.fintech.test,2.5.4.97=PSDDE-BAFIN-123456,C=DE,O=Fintech AG"),
@@ -82,7 +95,12 @@ def test_fields_of_a_qualified_certificate_can_be_read() -> None:
     peer = oauth.authenticate_client("tpp", shown(TPP), find={"tpp": verifier}.get)
     statements = peer.certificate.extensions.get_extension_for_oid(x509.ObjectIdentifier(QC_STATEMENTS)).value
     assert isinstance(statements, x509.UnrecognizedExtension)
-    assert statements.value == PSP_ROLES
+    (tmp_path / "qc").write_bytes(statements.value)
+    read = run("openssl", "asn1parse", "-inform", "DER", "-in", tmp_path / "qc", folder=tmp_path).stdout
+    assert [line.rpartition(":")[2] for line in read.splitlines() if "prim:" in line] == [
+        *("0.4.0.1862.1.1", "0.4.0.19495.2", "0.4.0.19495.1.3", "PSP_AI"),
+        *("Bundesanstalt fuer Finanzdienstleistungsaufsicht", "DE-BAFIN"),
+    ]
     assert peer.subject.values("2.5.4.97") == ("PSDDE-BAFIN-123456",)
 
 

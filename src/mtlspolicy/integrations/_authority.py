@@ -6,7 +6,8 @@ name any other, and HTTP/2 clients do so on purpose (RFC 9113, 9.1.1).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import re
+from typing import TYPE_CHECKING, Final
 
 from mtlspolicy._decision import Decision, Verdict
 from mtlspolicy._text import quoted
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from mtlspolicy.integrations._immediate import Accepted
 
 __all__ = ["require_authority"]
+
+_AUTHORITY: Final = re.compile(r"([A-Za-z0-9._-]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]*)?", re.ASCII)
+"""RFC 9110, 7.2, with the letters that names of hosts have."""
 
 
 def require_authority(accepted: Accepted, headers: Iterable[tuple[bytes, bytes]]) -> None:
@@ -48,12 +52,11 @@ def _host(authority: str) -> str:
     """Return the host of *authority* as server names are compared; user information has no place there.
 
     Raises:
-        PolicyDenied: What follows a colon is no port: readers differ on the host of such a one.
+        PolicyDenied: It is neither a name nor an address, or what follows is no port. Readers differ on such a
+            host; several fields that a server has joined, ``a, b``, are one.
     """
-    host, colon, port = authority.rpartition(":")
-    if not colon or authority.endswith("]"):
-        return normal_host(authority)
-    if (port and not (port.isascii() and port.isdigit())) or (":" in host and not host.startswith("[")):
-        detail = f"{quoted(authority, 80)} is no host with a port"
+    found = _AUTHORITY.fullmatch(authority)
+    if found is None:
+        detail = f"{quoted(authority, 80)} is no host, with a port or without"
         raise PolicyDenied(Decision(Verdict.DENY, "tls.misdirected", detail, clause="TLS connection"))
-    return normal_host(host)
+    return normal_host(found[1])

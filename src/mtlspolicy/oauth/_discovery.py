@@ -35,12 +35,16 @@ def server_metadata(
             clients without certificates have other ones.
 
     Raises:
-        ConfigurationError: No method, or an alias that is no https URL (``oauth.metadata``).
+        ConfigurationError: No method, what is no name of one, ``bound_tokens`` that is neither true nor false, or an
+            alias that is no https URL (``oauth.metadata``).
     """
-    if isinstance(methods, str) or not methods:
+    if isinstance(methods, str) or not methods or not all(isinstance(one, str) and one for one in methods):
         raise wrong("server_metadata(methods=...) takes a list of method names, at least one")
+    if not isinstance(bound_tokens, bool):
+        raise wrong(f"server_metadata(bound_tokens=...) is True or False, not {type(bound_tokens).__name__}")
     found: dict[str, Any] = {"token_endpoint_auth_methods_supported": list(methods), BOUND_TOKENS: bound_tokens}
     if aliases:
+        object_of(aliases)
         found[ALIASES] = {name: _url(name, url) for name, url in aliases.items()}
     return found
 
