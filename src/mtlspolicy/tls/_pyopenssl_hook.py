@@ -17,6 +17,7 @@ from mtlspolicy._evidence import Connection
 from mtlspolicy._resolver import settle, settle_at_hand
 from mtlspolicy.errors import MalformedEvidence
 from mtlspolicy.tls._address import ip_address_of
+from mtlspolicy.tls._hook import running_loop
 from mtlspolicy.tls._latch import REFUSED, UNDECIDED
 from mtlspolicy.tls._pyopenssl_errors import certificate_refused, send_alert_for
 
@@ -116,5 +117,8 @@ def _settled(connection: LatchedConnection, judgement: Judgement) -> Outcome:
     if resolver is None:
         return judgement.outcome()
     if not handshake.may_wait:
-        return settle_at_hand(judgement, resolver)
+        outcome = settle_at_hand(judgement, resolver)
+        if outcome.needs:  # nobody waits; whoever is refused for lack of a fact and tries again is to find it at hand
+            resolver.ask(outcome.needs, running_loop())
+        return outcome
     return settle(judgement, resolver, deadline=min(resolver.deadline, max(0.0, handshake.until - time.monotonic())))

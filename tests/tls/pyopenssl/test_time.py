@@ -61,15 +61,21 @@ def test_a_socket_waits_for_facts_in_the_handshake(
 
 
 def test_connections_that_must_not_wait_go_by_the_facts_at_hand(pki: Any, pair: Any) -> None:
-    """In memory, as event loops use it: what is not known is INDETERMINATE, refused, and may be tried again."""
+    """In memory, as event loops use it: what is not known is refused and asked for, so that the next try finds it."""
     seen: list[str] = []
-    facts = resolver(seen)
-    context = pki.server(ENROLLED, resolver=facts)
-    ends = pair(context, pki.plain(pki.leaf("frodo"))).shake()
-    refused = ends.raised["server"]
-    assert isinstance(refused, tls.HandshakeRejected)
-    assert (refused.code, refused.retryable) == ("fact.missing", True)
-    assert seen == []
+    with resolver(seen) as facts:
+        context = pki.server(ENROLLED, resolver=facts)
+        for who, code in (("frodo", None), ("sam", "fact.refused")):
+            refused = pair(context, pki.plain(pki.leaf(who))).shake().raised["server"]
+            assert isinstance(refused, tls.HandshakeRejected)
+            assert (refused.code, refused.retryable) == ("fact.missing", True)
+            need = refused.decision.missing[0]
+            until = time.monotonic() + 20
+            while not facts.at_hand([need]) and time.monotonic() < until:
+                time.sleep(0.01)
+            again = pair(context, pki.plain(pki.leaf(who))).shake().raised.get("server")
+            assert (None if again is None else again.code) == code
+        assert seen == ["frodo", "sam"]
 
 
 def test_rule_3_a_silent_client_is_cut_at_the_deadline(pki: Any, over_sockets: Any, lines: Any) -> None:
