@@ -133,3 +133,17 @@ def test_a_stranger_is_diagnosed_without_reading_all_that_it_sent(monkeypatch: p
     _forbid_parsing(monkeypatch, impostor.der, upper.der)
     assert _decide(leaf.der, impostor.der).code in ("path.signature", "path.too-many")
     assert _decide(bytes(spoilt), upper.der).code == "path.signature"
+
+
+def test_strangers_invent_labels_for_metrics() -> None:
+    """Whatever they call themselves and their CAs, a hook is told one code, and no path to take a name of."""
+    seen: list[Decision] = []
+    verifier = Verifier.for_clients(trust=STORE, policy=policies.CommonName("frodo")).observed_by(seen.append)
+    for number in range(20):
+        issued = CertificateAuthority(f"Junk {number}").issue_client(f"stranger-{number}")
+        verifier.decide(issued.chain_pem)
+    observer = verifier._observer
+    assert observer is not None
+    assert observer.drain(20)
+    assert Counter(decision.code for decision in seen) == {"path.no-issuer": 20}
+    assert {decision.context and decision.context.path for decision in seen} == {None}
