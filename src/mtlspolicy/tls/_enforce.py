@@ -108,8 +108,7 @@ def bind(
     context.post_handshake_auth = later or (isinstance(options, ClientOptions) and options.post_handshake_auth)
     if enforcement.server_side:
         context.num_tickets = 0
-    context.sslsocket_class = _asking_socket() if later else LatchedSocket
-    context.sslobject_class = LatchedObject
+    context.sslsocket_class, context.sslobject_class = _asking() if later else (LatchedSocket, LatchedObject)
     if isinstance(options, ClientOptions) and (verifier.live or options.max_age is not None):
         _age(context)
     guard_creation(context)
@@ -126,10 +125,10 @@ def _age(context: ssl.SSLContext) -> None:
     context.sslsocket_class, context.sslobject_class = AgeingSocket, AgeingObject
 
 
-def _asking_socket() -> type[LatchedSocket]:
-    from mtlspolicy.tls._post_handshake import AskingSocket  # few need it, and it costs an import
+def _asking() -> tuple[type[LatchedSocket], type[LatchedObject]]:
+    from mtlspolicy.tls._post_handshake import AskingSocket, UnaskableObject  # few need it, and it costs an import
 
-    return AskingSocket
+    return AskingSocket, UnaskableObject
 
 
 def require_unpatched() -> None:

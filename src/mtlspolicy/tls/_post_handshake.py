@@ -10,7 +10,7 @@ import selectors
 import ssl
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, NoReturn, cast
 
 from mtlspolicy._decision import Verdict
 from mtlspolicy.errors import ConfigurationError, NoPeerCertificate
@@ -19,7 +19,8 @@ from mtlspolicy.tls._enforcement import enforcement_of
 from mtlspolicy.tls._errors import refusal
 from mtlspolicy.tls._guards import before_data, before_identity, fail
 from mtlspolicy.tls._hook import decide_connection
-from mtlspolicy.tls._latch import REFUSED
+from mtlspolicy.tls._latch import REFUSED, Latch
+from mtlspolicy.tls._object import LatchedObject
 from mtlspolicy.tls._socket import LatchedSocket
 
 if TYPE_CHECKING:
@@ -29,8 +30,12 @@ if TYPE_CHECKING:
     from mtlspolicy.tls._cpython import TLSObject
     from mtlspolicy.tls._enforcement import Enforcement
 
-__all__ = ["AskingSocket", "request_certificate"]
+__all__ = ["NOT_ON_LOOPS", "AskingSocket", "UnaskableObject", "request_certificate"]
 
+NOT_ON_LOOPS: Final = (
+    'client_certificate="on-request" on an event loop, where nobody can be asked later and everybody would come in '
+    'without a name: ask in the handshake, client_certificate="optional", or serve with blocking sockets'
+)
 _CANNOT: Final = (
     "the client does not offer authentication after the handshake (the extension post_handshake_auth of TLS 1.3): say "
     "ssl.SSLContext.post_handshake_auth = True, ClientOptions(post_handshake_auth=True), or --enable_pha"
@@ -78,6 +83,17 @@ class AskingSocket(LatchedSocket):
                 self._inside -= 1
 
 
+class UnaskableObject(LatchedObject):
+    """In place of the TLS object of an event loop: nobody could ever be asked there, and all would come in unnamed."""
+
+    @classmethod
+    def _create(cls, *_: object, **__: object) -> NoReturn:
+        latch = Latch()
+        latch.mark_refused(refusal("tls.no-post-handshake", NOT_ON_LOOPS))
+        latch.log(None)  # asyncio says nothing of what is raised here
+        raise ConfigurationError(NOT_ON_LOOPS)
+
+
 def request_certificate(connection: ssl.SSLSocket) -> VerifiedPeer:
     """Ask the client of *connection* for its certificate now, and return the peer that the context's verifier admits.
 
@@ -97,8 +113,7 @@ def request_certificate(connection: ssl.SSLSocket) -> VerifiedPeer:
     if not isinstance(connection, AskingSocket):
         raise ConfigurationError(
             f"request_certificate({type(connection).__name__}): only a blocking socket that a context with "
-            'client_certificate="on-request" has wrapped can wait for a certificate; with an event loop ask for it in '
-            'the handshake, client_certificate="optional"'
+            'client_certificate="on-request" has wrapped can wait for a certificate'
         )
     with connection._deciding:
         before_identity(connection)

@@ -11,7 +11,7 @@ from mtlspolicy.errors import ConfigurationError
 from mtlspolicy.tls._enforcement import enforcement_of
 from mtlspolicy.tls._gate import gate
 
-__all__ = ["start_server"]
+__all__ = ["require_for_loop", "start_server"]
 
 ClientConnected: TypeAlias = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None] | None]
 
@@ -40,14 +40,9 @@ async def start_server(
         options: Whatever else `asyncio.start_server` takes: ``sock``, ``backlog``, ``ssl_handshake_timeout``, ...
 
     Raises:
-        ConfigurationError: The context has no verifier of ours for clients, so that every connection would be refused.
+        ConfigurationError: As `require_for_loop`.
     """
-    if not _verifies_clients(ssl):
-        raise ConfigurationError(
-            "tls.start_server(ssl=...) takes a context that verifies clients: build it with tls.server_context, or "
-            "call tls.enforce(context, Verifier.for_clients(...)) on it",
-            code="tls.not-ours",
-        )
+    require_for_loop(ssl, "tls.start_server(ssl=...)")
     loop = asyncio.get_running_loop()
 
     def streams() -> asyncio.StreamReaderProtocol:
@@ -59,6 +54,25 @@ async def start_server(
     return server
 
 
-def _verifies_clients(context: object) -> bool:
+def require_for_loop(context: object, what: str) -> ssl_module.SSLContext:
+    """Return *context* where a server on an event loop can serve with it: it verifies clients, in the handshake.
+
+    Args:
+        context: What the caller was given as ``ssl=``.
+        what: The caller and its argument, for the message.
+
+    Raises:
+        ConfigurationError: Each connection would be refused (``tls.not-ours``), or nobody could ever be asked.
+    """
     enforcement = enforcement_of(context) if isinstance(context, ssl_module.SSLContext) else None
-    return enforcement is not None and enforcement.server_side
+    if not isinstance(context, ssl_module.SSLContext) or enforcement is None or not enforcement.server_side:
+        raise ConfigurationError(
+            f"{what} takes a context that verifies clients: build it with tls.server_context, or call "
+            "tls.enforce(context, Verifier.for_clients(...)) on it",
+            code="tls.not-ours",
+        )
+    if enforcement.later:
+        from mtlspolicy.tls._post_handshake import NOT_ON_LOOPS
+
+        raise ConfigurationError(NOT_ON_LOOPS)
+    return context

@@ -17,6 +17,7 @@ import pytest
 
 from mtlspolicy import ConfigurationError, NoPeerCertificate, TrustStore, Verifier, policies, tls
 from mtlspolicy.testing import CertificateAuthority, IssuedCertificate
+from mtlspolicy.tls._log import LIMITER
 
 PATIENCE: Final = 20.0
 ROOT: Final = CertificateAuthority("Root")
@@ -236,35 +237,34 @@ def test_other_connections_are_refused_by_name(tmp_path: Path) -> None:
         assert _talk(port, _client(tmp_path, FRODO)) == b"served"
 
 
-def test_an_event_loop_cannot_ask(tmp_path: Path) -> None:
-    """The object of asyncio's transports refuses the call, and the function names what to do in its place."""
+def test_an_event_loop_cannot_ask(caplog: pytest.LogCaptureFixture) -> None:
+    """Everybody would come in without a name, and nobody could be asked: no connection begins, and servers say so."""
+    with pytest.raises(ConfigurationError, match="on an event loop, where nobody can be asked later"):
+        _context().wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), server_side=True)
+    served: list[str] = []
+    LIMITER.clear()
+    caplog.clear()
 
     async def talk() -> bytes:
-        refused: list[type[BaseException]] = []
-
-        def serve(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            connection = writer.get_extra_info("ssl_object")
-            for call in (connection.verify_client_post_handshake, lambda: tls.request_certificate(connection)):
-                try:
-                    call()
-                except ConfigurationError as error:
-                    refused.append(type(error))
-            writer.write(b"served")
-            writer.close()
-
-        server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=_context())
+        with pytest.raises(ConfigurationError, match="on an event loop"):
+            await tls.start_server(lambda *_: None, "127.0.0.1", 0, ssl=_context())
+        server = await asyncio.start_server(lambda *_: served.append("x"), "127.0.0.1", 0, ssl=_context())
         async with server:
-            reader, writer = await asyncio.open_connection(
-                "127.0.0.1", server.sockets[0].getsockname()[1], ssl=_client(tmp_path, FRODO),
-                server_hostname="localhost",
-            )  # fmt: skip
-            answer = await reader.read()
-            writer.close()
-            await writer.wait_closed()
-        assert refused == [ConfigurationError, ConfigurationError]
-        return answer
+            port = server.sockets[0].getsockname()[1]
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(b"hello")
+            try:
+                return await reader.read()
+            except ConnectionResetError:
+                return b""
+            finally:
+                writer.transport.abort()
 
-    assert asyncio.run(talk()) == b"served"
+    assert asyncio.run(talk()) == b""
+    assert not served
+    assert [record.mtlspolicy_code for record in caplog.records if hasattr(record, "mtlspolicy_code")] == [
+        "tls.no-post-handshake"
+    ]
 
 
 def test_what_does_not_go_together_is_refused_when_the_context_is_built() -> None:
