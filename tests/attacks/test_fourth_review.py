@@ -20,9 +20,9 @@ from aiohttp import web
 
 from mtlspolicy import RevocationStatus, TrustStore, Verdict, Verifier, policies, tls
 from mtlspolicy._resolver import Resolver, settle
-from mtlspolicy.cli._probe_contexts import looking
-from mtlspolicy.cli._probe_seen import End, Place
-from mtlspolicy.cli._probe_wire import Clock, visit
+from mtlspolicy.cli.probe._contexts import looking
+from mtlspolicy.cli.probe._seen import End, Place
+from mtlspolicy.cli.probe._wire import Clock, visit
 from mtlspolicy.errors import ConfigurationError
 from mtlspolicy.integrations import aiohttp as our_aiohttp
 from mtlspolicy.integrations import hypercorn

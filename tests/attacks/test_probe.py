@@ -16,7 +16,7 @@ from cryptography.x509.oid import NameOID
 
 from mtlspolicy.cli import main
 from mtlspolicy.testing import CertificateAuthority
-from tests.cli.probing import HOST, NEXT_YEAR, OK, Served, Site, listening, reset, serving
+from tests.cli.probe.probing import HOST, NEXT_YEAR, OK, Served, Site, listening, reset, serving
 
 HOSTILE: Final = "<script>alert(1)</script>\x1b[2J\x1b]0;taken\x07\u202e\r\nGrade A: nothing to mend"
 
@@ -171,7 +171,7 @@ def test_a_name_that_changes_its_address(
 
     leaf = site.issuing.issue_server("rebinding.example", not_after=NEXT_YEAR)
     with serving(site.context(leaf=leaf)) as served:
-        monkeypatch.setattr("mtlspolicy.cli._probe.socket.getaddrinfo", _only("rebinding.example", resolve))
+        monkeypatch.setattr("mtlspolicy.cli.probe._command.socket.getaddrinfo", _only("rebinding.example", resolve))
         flags = [f"rebinding.example:{served.port}", "--allow-private", "--ca", site.ca, "--json", *site.good_flags]
         assert main(["probe", *map(str, flags)]) == 0
         monkeypatch.undo()

@@ -142,6 +142,17 @@ def test_a_list_at_a_server(call: Call, tmp_path: Path, ca: CertificateAuthority
     assert (status, row["code"]) == (1, "crl.revoked")
 
 
+def test_a_list_that_is_not_there(call: Call, tmp_path: Path, ca: CertificateAuthority) -> None:
+    """A file that cannot be read is said to be so before trust is asked for, which the list needs as well."""
+    written(tmp_path, ca, ca.issue_client("frodo"))
+    words = ("explain", tmp_path / "chain.pem", "--crl", tmp_path / "none.pem")
+    for more in ((), ("--trust", tmp_path / "ca.pem")):
+        answer = call(*words, *more)
+        assert (answer.status, answer.out) == (2, "")
+        assert "none.pem' cannot be read: No such file" in answer.err
+    assert "no trust: give --trust FILE" in call("explain", tmp_path / "chain.pem", "--crl", tmp_path / "crl.pem").err
+
+
 def test_a_file_that_is_no_list(call: Call, tmp_path: Path, ca: CertificateAuthority) -> None:
     """A certificate, rubbish and an empty file in the place of a list are refused with what belongs there."""
     written(tmp_path, ca, ca.issue_client("frodo"))

@@ -171,6 +171,19 @@ def test_a_good_certificate_has_no_warning(call: Call, authority: CertificateAut
     assert one(call, authority.issue_server("localhost"), tmp_path, "--as", "server")["warnings"] == []
 
 
+def test_where_a_certificate_says_to_ask(call: Call, authority: CertificateAuthority, tmp_path: Path) -> None:
+    """The responder and the list that a certificate names are shown; what cannot be read is said to be so."""
+    issued = authority.issue_client("frodo", ocsp_url="http://ocsp.test/", crl_url="http://crl.test/a.crl")
+    found = one(call, issued, tmp_path)["revocation"]
+    assert found == {"ocsp": ["http://ocsp.test/"], "crl": ["http://crl.test/a.crl"]}
+    out = call("inspect", tmp_path / "one.pem").out
+    assert "OCSP responder   http://ocsp.test/\n   revocation list  http://crl.test/a.crl\n" in out
+    assert one(call, authority.issue_client("frodo"), tmp_path)["revocation"] == {}
+    empty = x509.UnrecognizedExtension(x509.ObjectIdentifier("2.5.29.31"), b"\x30\x00")
+    one(call, authority.issue_client("frodo", extensions=[empty]), tmp_path)
+    assert "revocation       unreadable: a list of pointers" in call("inspect", tmp_path / "one.pem").out
+
+
 def test_the_wrong_role(call: Call, authority: CertificateAuthority, tmp_path: Path) -> None:
     """Asked about a role, it says that extKeyUsage does not allow it, for the end entity alone."""
     server = one(call, authority.issue_server("localhost"), tmp_path, "--as", "client")

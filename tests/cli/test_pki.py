@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.server
 import os
 import shlex
 import shutil
@@ -11,6 +12,7 @@ import stat
 import subprocess
 import sys
 import textwrap
+import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -18,6 +20,8 @@ import pytest
 from cryptography import x509
 
 from mtlspolicy import TrustStore, Verifier, policies
+from mtlspolicy._certificate import ParsedCertificate
+from mtlspolicy._revocation_pointers import crl_urls, declares_crl, declares_ocsp, ocsp_urls
 from mtlspolicy.cli._ca import Wanted, issue
 from mtlspolicy.cli._ca_files import load_issuing, replace_file, write_new
 from mtlspolicy.errors import ConfigurationError
@@ -194,6 +198,9 @@ def test_the_server_that_is_printed_runs(call: Call, pki: Path) -> None:
         (["client", "frodo", "--email", "ü@a.test"], "cannot be written"),
         (["client", "frodo", "--out", "../frodo"], "no plain file name"),
         (["client", "frodo", "--out", ".hidden"], "no plain file name"),
+        (["client", "frodo", "--ocsp-url", "ldap://a.test"], "--ocsp-url: 'ldap://a.test' is neither an http"),
+        (["server", "a.test", "--crl-url", "http://a.test/\x1b[31m"], "--crl-url: 'http://a.test/"),
+        (["server", "a.test", "--crl-url", "crl.pem"], "such as http://ocsp.example.com/"),
     ],
 )
 def test_names_that_are_none(call: Call, pki: Path, words: list[str], said: str) -> None:
@@ -228,6 +235,56 @@ def test_a_wildcard_and_a_uri_for_a_server(call: Call, pki: Path) -> None:
     empty = leaf(pki / "t.pem")
     assert not list(empty.subject)
     assert empty.extensions.get_extension_for_class(x509.SubjectAlternativeName).critical
+
+
+@pytest.mark.parametrize("words", [("server", "a.test"), ("client", "a.test")])
+def test_where_to_ask_about_it(call: Call, pki: Path, words: tuple[str, str]) -> None:
+    """A certificate names the responder and the list that it is told, on any port, and by itself neither."""
+    places = ("http://ocsp.test:8080/", "https://crl.test/crl.pem")
+    role, name = words
+    assert call("pki", role, pki, name, "--ocsp-url", places[0], "--crl-url", places[1]).status == 0
+    certificate = ParsedCertificate.of(leaf(pki / "a.test.pem"))
+    assert (ocsp_urls(certificate), crl_urls(certificate)) == ((places[0],), (places[1],))
+    assert call("pki", role, pki, name, "--out", "without").status == 0
+    without = ParsedCertificate.of(leaf(pki / "without.pem"))
+    assert not declares_ocsp(without)
+    assert not declares_crl(without)
+
+
+def test_the_list_that_a_certificate_names_is_asked(call: Call, pki: Path) -> None:
+    """From ``pki`` to ``explain``: the list at the URL that the certificate names says who is revoked, and when."""
+
+    class Listed(http.server.BaseHTTPRequestHandler):
+        """Answers with the CA's list."""
+
+        def do_GET(self) -> None:
+            """Send the list as it is now."""
+            body = (pki / "crl.pem").read_bytes()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Listed) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            url = f"http://127.0.0.1:{server.server_port}/crl.pem"
+            assert call("pki", "client", pki, "frodo", "--crl-url", url).status == 0
+            words = ("explain", pki / "frodo.pem", "--trust", pki / "ca.pem", "--crl", "--allow-private")
+            good = call(*words)
+            assert call("pki", "revoke", pki, pki / "frodo.pem").status == 0
+            revoked = call(*words)
+        finally:
+            server.shutdown()
+            thread.join()
+    assert f"list: {url}" in good.out
+    assert "crl: CN=frodo\n  answer  not on the list" in good.out
+    assert "crl: CN=frodo\n  answer   on the list" in revoked.out
+    assert (revoked.status, revoked.out.split()[0]) == (1, "DENY")
 
 
 def test_names_of_the_authorities(call: Call, tmp_path: Path) -> None:

@@ -101,6 +101,13 @@ def test_a_server_without_a_common_name(call: Call, pki: Path, make: Make) -> No
     assert (pki / "api.pem").exists()
 
 
+def test_where_to_ask_is_said_by_the_ca(call: Call, pki: Path, make: Make) -> None:
+    """The places of the responder and of the list come from flags, as for the other certificates of the CA."""
+    words = ("--as", "client", "--cn", "frodo", "--ocsp-url", "http://ocsp.test/")
+    assert call("pki", "csr", pki, make(), *words).status == 0
+    assert "OCSP responder   http://ocsp.test/" in call("inspect", pki / "frodo.pem").out
+
+
 def test_a_request_without_names(call: Call, pki: Path, make: Make) -> None:
     """A request that asks for no name is shown as such and cannot be signed."""
     request = make(subject=(), names=())

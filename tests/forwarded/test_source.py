@@ -51,6 +51,10 @@ class Plain:
     lists: frozenset[str] = frozenset({"x-cert"})
     states_absence: bool = False
 
+    def advice(self, header: str | None = None) -> str:
+        """Return what to set in the proxy."""
+        return f"write {header or 'x-cert'}"
+
     def parse(self, values: Mapping[str, str], *, joined: bool) -> tuple[bytes, ...] | TextClaims | None:
         """Return the certificates."""
         if values.get("x-verify") == "FAILED":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import ssl
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -90,10 +91,10 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
 
 
 @pytest.fixture(autouse=True)
-def every_line() -> None:
-    """Give each test full buckets, so that no line is left out because of a test before."""
+def every_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give each test full buckets, so that no line is left out because of a test before, and no address either."""
     _log.LIMITER.clear()
-    _log.SEARCHES.clear()
+    monkeypatch.setattr(_log, "SEARCHES", _log.Searches(pause=0.0, most_blocks=sys.maxsize))
 
 
 @pytest.fixture

@@ -22,9 +22,17 @@ from mtlspolicy._identifiers import is_hostile
 from mtlspolicy._reference import is_dns_name
 from mtlspolicy._text import quoted
 from mtlspolicy.errors import ConfigurationError
+from mtlspolicy.revocation._destinations import Destinations, FetchFailed, target_of
 from mtlspolicy.testing._keys import PrivateKey, generate_key, signature_hash
 from mtlspolicy.testing._request import CertificateRequest, random_serial, sign_request
-from mtlspolicy.testing._template import LeafOptions, build_alternative_names, build_subject, build_validity, key_usage
+from mtlspolicy.testing._template import (
+    LeafOptions,
+    build_alternative_names,
+    build_subject,
+    build_validity,
+    key_usage,
+    revocation_pointers,
+)
 
 PURPOSES: Final = {"client": ExtendedKeyUsageOID.CLIENT_AUTH, "server": ExtendedKeyUsageOID.SERVER_AUTH}
 
@@ -83,12 +91,14 @@ class Wanted:
         common_name: CN of the subject, or ``None``.
         names: Entries of the subjectAltName.
         validity: First and last second, aware.
+        pointers: The extensions that say where to ask whether it is revoked; see `pointers_to`.
     """
 
     role: str
     common_name: str | None
     names: Sequence[x509.GeneralName]
     validity: tuple[datetime, datetime]
+    pointers: Sequence[tuple[x509.ExtensionType, bool]] = ()
 
 
 def issue(authority: Authority, wanted: Wanted, public_key: CertificatePublicKeyTypes) -> x509.Certificate:
@@ -130,7 +140,27 @@ def _described(authority: Authority, wanted: Wanted, public_key: CertificatePubl
         # RFC 5280, section 4.2.1.6: critical if and only if the subject is empty.
         san = x509.SubjectAlternativeName(wanted.names)
         builder = builder.add_extension(san, critical=wanted.common_name is None)
+    for extension, critical in wanted.pointers:
+        builder = builder.add_extension(extension, critical)
     return builder
+
+
+def pointers_to(*, ocsp_url: str | None, crl_url: str | None) -> list[tuple[x509.ExtensionType, bool]]:
+    """Return the extensions with which a certificate says where its issuer's responder and revocation list are.
+
+    Raises:
+        ConfigurationError: One is no URL that our own end would ask.
+    """
+    for flag, url in (("--ocsp-url", ocsp_url), ("--crl-url", crl_url)):
+        try:
+            if url is not None:
+                target_of(url, Destinations())
+        except FetchFailed as error:
+            if error.code == "fetch.url":  # what a refresher may ask, its port above all, is for each to say
+                raise ConfigurationError(
+                    f"{flag}: {error}; write it as those who verify reach it, such as http://ocsp.example.com/"
+                ) from None
+    return revocation_pointers(ocsp_url, crl_url)
 
 
 def alternative_names(

@@ -122,9 +122,9 @@ def _decided_with_lists(
     arguments: argparse.Namespace, policy: Policy | None, chain: bytes, at: datetime | None
 ) -> tuple[Decision, tuple[Told, ...], list[dict[str, str]]]:
     """Look for the path's certificates in the lists, decide with what they say, and tell what each is."""
+    lists = Lists(arguments.crl, allow_private=arguments.allow_private)  # first: a file that is not there is said
     clause = NotRevoked("crl", scope="end-entity" if arguments.crl else "path")
     asking = _verifier(arguments, clause if arguments.server is not None else Anyone() & clause)
-    lists = Lists(arguments.crl, allow_private=arguments.allow_private)
     moment = now() if at is None else at
     told = lists.told(_needs(asking, chain, at), moment)
     decision = _deciding(arguments, policy, clause).decide(chain, facts=facts_of_lists(told, moment), at=at)

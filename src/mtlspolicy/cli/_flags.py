@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Final
 
 from mtlspolicy._version import __version__
-from mtlspolicy.cli._probe_flags import add_probe_flags
+from mtlspolicy.cli.probe._flags import add_probe_flags
 
 _DESCRIPTION: Final = (
     "Mutual TLS with a policy: who may connect, enforced in the handshake, with a reason for each answer."
@@ -137,7 +137,7 @@ def _add_probe(commands: _AddParser) -> None:
         _command(
             commands,
             "probe",
-            module="_probe",
+            module="probe._command",
             text="test a server as partners do before they connect: its chain, its TLS, and whom it lets in",
         )
     )
@@ -214,6 +214,12 @@ def _add_leaf(actions: _AddParser, name: str, *, text: str, key: bool = True) ->
     parser.add_argument("--days", type=_days, default=90, help="validity (default: 90)")
     parser.add_argument(
         "--out", metavar="NAME", help="name of the files, without suffix (default: from the first name)"
+    )
+    parser.add_argument(
+        "--ocsp-url", metavar="URL", help="say in the certificate that the CA's OCSP responder is here (default: none)"
+    )
+    parser.add_argument(
+        "--crl-url", metavar="URL", help="say in it that the CA's revocation list, crl.pem, is here (default: none)"
     )
     if key:
         _add_key(parser)

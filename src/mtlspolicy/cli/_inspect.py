@@ -13,9 +13,10 @@ from mtlspolicy.cli._output import fields, paint, say, say_json, wrapped
 from mtlspolicy.cli._report import report
 from mtlspolicy.cli._warnings import chain_warnings, warnings_on
 
-_NAMES: Final = {
+_LISTS: Final = {
     "common_name": "common name", "dns": "DNS name", "ip": "IP address", "uri": "URI", "email": "e-mail",
     "email_in_subject": "e-mail in subject", "unreadable": "unreadable",
+    "ocsp": "OCSP responder", "crl": "revocation list",
 }  # fmt: skip
 _PINS: Final = {
     "spki": "key pin", "certificate": "certificate pin", "certificate_hex": "SHA-256", "x5t#S256": "x5t#S256",
@@ -85,8 +86,9 @@ def _shown(row: Mapping[str, Any]) -> dict[str, Any]:
         "key usage": _listed(row["key_usage"]),
         "extended usage": _listed(row["extended_key_usage"]),
     }
-    names: dict[str, list[str]] | str = row["names"]
-    lines |= {"names": names} if isinstance(names, str) else {_NAMES[kind]: texts for kind, texts in names.items()}
+    for part in ("names", "revocation"):
+        found: dict[str, list[str]] | str = row[part]
+        lines |= {part: found} if isinstance(found, str) else {_LISTS[kind]: texts for kind, texts in found.items()}
     return lines | {_PINS[kind]: text for kind, text in row["pins"].items()}
 
 

@@ -10,6 +10,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
+from cryptography import x509
+
 from mtlspolicy._text import escape, quoted
 from mtlspolicy.cli._ca import (
     Authority,
@@ -20,6 +22,7 @@ from mtlspolicy.cli._ca import (
     make_issuing,
     make_root,
     pem_of,
+    pointers_to,
     require_plain,
 )
 from mtlspolicy.cli._ca_files import (
@@ -124,13 +127,19 @@ def validity(days: int) -> tuple[datetime, datetime]:
 def _server(arguments: argparse.Namespace) -> Wanted:
     dns, ips, uris = sort_server_names(arguments.names)
     common_name = next((name for name in arguments.names if len(name) <= _CN_LENGTH), None)
-    return Wanted("server", common_name, alternative_names(dns=dns, ips=ips, uris=uris), validity(arguments.days))
+    names = alternative_names(dns=dns, ips=ips, uris=uris)
+    return Wanted("server", common_name, names, validity(arguments.days), pointers_of(arguments))
 
 
 def _client(arguments: argparse.Namespace) -> Wanted:
     require_plain(arguments.cn, "the common name")
     names = alternative_names(dns=arguments.dns, uris=arguments.uri, emails=arguments.email)
-    return Wanted("client", arguments.cn, names, validity(arguments.days))
+    return Wanted("client", arguments.cn, names, validity(arguments.days), pointers_of(arguments))
+
+
+def pointers_of(arguments: argparse.Namespace) -> list[tuple[x509.ExtensionType, bool]]:
+    """Return what ``--ocsp-url`` and ``--crl-url`` put into a certificate."""
+    return pointers_to(ocsp_url=arguments.ocsp_url, crl_url=arguments.crl_url)
 
 
 def issue_files(authority: Authority, wanted: Wanted, stem: Path, *, key: str) -> Path:

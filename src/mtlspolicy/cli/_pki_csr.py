@@ -22,7 +22,7 @@ from mtlspolicy.cli._ca import Wanted, alternative_names, issue, pem_of, require
 from mtlspolicy.cli._ca_files import load_issuing, write_new
 from mtlspolicy.cli._input import read_bytes, source_name
 from mtlspolicy.cli._output import say, say_command
-from mtlspolicy.cli._pki import stem_of, validity
+from mtlspolicy.cli._pki import pointers_of, stem_of, validity
 from mtlspolicy.errors import ConfigurationError
 
 _FLAGS: Final = ("cn", "dns", "ip", "uri", "email")
@@ -71,7 +71,7 @@ def _wanted(arguments: argparse.Namespace) -> Wanted:
     if arguments.cn is not None:
         require_plain(arguments.cn, "the common name")
     names = alternative_names(dns=arguments.dns, ips=arguments.ip, uris=arguments.uri, emails=arguments.email)
-    return Wanted(arguments.role, arguments.cn, names, validity(arguments.days))
+    return Wanted(arguments.role, arguments.cn, names, validity(arguments.days), pointers_of(arguments))
 
 
 def _read(source: str) -> Asked:

@@ -16,6 +16,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from mtlspolicy._certificate import ParsedCertificate
+from mtlspolicy._revocation_pointers import crl_urls, ocsp_urls
 from mtlspolicy._text import escape
 from mtlspolicy.errors import MalformedEvidence
 
@@ -55,7 +56,8 @@ def report(certificate: ParsedCertificate, at: datetime) -> dict[str, Any]:
         "key_usage": _part(lambda: _key_usage(certificate)),
         "extended_key_usage": _part(lambda: purposes(certificate)),
     }
-    return row | {"names": _part(lambda: _names(certificate)), "pins": _pins(certificate)}
+    row |= {"names": _part(lambda: _names(certificate)), "revocation": _part(lambda: _pointers(certificate))}
+    return row | {"pins": _pins(certificate)}
 
 
 def _part(read: Callable[[], Any]) -> Any:
@@ -134,6 +136,11 @@ def _names(certificate: ParsedCertificate) -> dict[str, list[str]]:
         "unreadable": sorted(names.unreadable),
     }
     return {kind: [escape(text, NAME_LIMIT) for text in texts] for kind, texts in found.items() if texts}
+
+
+def _pointers(certificate: ParsedCertificate) -> dict[str, list[str]]:
+    found = {"ocsp": ocsp_urls(certificate), "crl": crl_urls(certificate)}
+    return {kind: [escape(url, NAME_LIMIT) for url in urls] for kind, urls in found.items() if urls}
 
 
 def _pins(certificate: ParsedCertificate) -> dict[str, str]:

@@ -16,8 +16,18 @@ from mtlspolicy._der_usual import has_three_parts
 from mtlspolicy._pem import certificate_blocks
 from mtlspolicy.errors import MalformedEvidence
 
-__all__ = ["base64_der", "concatenated_der", "malformed", "pem_certificates", "percent_decoded", "require_certificate"]
+__all__ = [
+    "MALFORMED",
+    "base64_der",
+    "concatenated_der",
+    "malformed",
+    "pem_certificates",
+    "percent_decoded",
+    "require_certificate",
+]
 
+MALFORMED: Final = "forwarded.malformed"
+"""Code for a header that is not what its dialect says."""
 _BIT_STRING: Final = 0x03
 
 _OCTETS: Final = {
@@ -36,7 +46,7 @@ _USUAL_BLOCK: Final = re.compile(
 
 def malformed(detail: str) -> MalformedEvidence:
     """Return the error for a header that is not what its dialect says."""
-    return MalformedEvidence(detail, code="forwarded.malformed")
+    return MalformedEvidence(detail, code=MALFORMED)
 
 
 def percent_decoded(text: str) -> bytes:
@@ -45,7 +55,7 @@ def percent_decoded(text: str) -> bytes:
     Raises:
         MalformedEvidence: A ``%`` without two hexadecimal digits, or a character that is not ASCII.
     """
-    problem = "percent-encoding with a '%' that two hexadecimal digits do not follow, or a character that is not ASCII"
+    problem = "no percent-encoded PEM: a '%' that two hexadecimal digits do not follow, or a character outside ASCII"
     if not text.isascii():
         raise malformed(problem)
     data = text.encode("ascii")

@@ -13,6 +13,7 @@ from hashlib import sha256
 from typing import Final, Unpack
 
 from mtlspolicy.errors import ConfigurationError, MalformedEvidence
+from mtlspolicy.forwarded._advice import advice_for, advised
 from mtlspolicy.forwarded._claims import TextClaims
 from mtlspolicy.forwarded._encodings import malformed, pem_certificates, percent_decoded
 from mtlspolicy.forwarded._headers import header_name
@@ -60,8 +61,19 @@ class XFCC:
         """False: without a certificate there is no header."""
         return False
 
+    def advice(self, header: str | None = None) -> str:
+        """Return what to set in Envoy, whichever header it is about; see `Dialect.advice`."""
+        del header  # there is one
+        return advice_for(self.name).leaf
+
     def parse(self, values: Mapping[str, str], *, joined: bool) -> tuple[bytes, ...] | TextClaims:
         """Return the DER of the certificates, end entity first, or words; see `Dialect.parse`."""
+        try:
+            return self._parsed(values, joined=joined)
+        except MalformedEvidence as error:
+            raise advised(error, self.advice(), self.header) from None
+
+    def _parsed(self, values: Mapping[str, str], *, joined: bool) -> tuple[bytes, ...] | TextClaims:
         elements = read_elements(values[self.header])
         if len(elements) != self.hops:
             raise MalformedEvidence(

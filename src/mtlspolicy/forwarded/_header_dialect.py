@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from mtlspolicy.errors import ConfigurationError
+from mtlspolicy.errors import ConfigurationError, MalformedEvidence
+from mtlspolicy.forwarded._advice import advice_for, advised
 from mtlspolicy.forwarded._encodings import malformed
 from mtlspolicy.forwarded._forms import Form, read_form
 from mtlspolicy.forwarded._headers import header_name
@@ -83,9 +84,20 @@ class CertificateHeaders:
         """Whether there is a verdict, which these proxies write whether or not there is a certificate."""
         return bool(self.companions)
 
+    def advice(self, header: str | None = None) -> str:
+        """Return what to set in the proxy for one of its headers; see `Dialect.advice`."""
+        known = advice_for(self.name, self.form)
+        if header in {one.header for one in self.companions}:
+            text = known.verdict
+        elif self.digest is not None and header == self.digest.header:
+            text = known.digest
+        else:
+            text = known.chain if header in self.chain else known.leaf
+        return text.replace("HEADER", header or self.leaf).replace("FORM", repr(self.form))
+
     def parse(self, values: Mapping[str, str], *, joined: bool) -> tuple[bytes, ...] | None:
         """Return the DER of the certificates, end entity first; see `Dialect.parse`."""
-        standing = joint_standing(self.companions, values)
+        standing = self._standing(values)
         if standing is Standing.FAILED and self.proxy_verifies:
             raise not_verified(self.companions, values)
         text = self._told(values, self.leaf)
@@ -94,12 +106,25 @@ class CertificateHeaders:
             return None
         if standing is Standing.ABSENT:
             raise companion_error("the proxy says that there is no certificate, and there is one")
-        ders = read_form(self.form, text, joined=joined)
+        ders = self._read(self.leaf, text, joined=joined)
         end_entity, more = ders[0], len(ders) - 1  # a reader returns one at least
         if more and not self.several:
-            raise malformed(f"the header {self.leaf!r} has {more + 1} certificates, where the proxy writes one")
+            problem = f"the header {self.leaf!r} has {more + 1} certificates, where the proxy writes one"
+            raise advised(malformed(problem), self.advice())
         self._require_digest(values, end_entity)
         return ders + self._others(values, joined=joined)
+
+    def _standing(self, values: Mapping[str, str]) -> Standing:
+        try:
+            return joint_standing(self.companions, values)
+        except MalformedEvidence as error:
+            raise advised(error, self.advice(self.companions[0].header)) from None  # of several the advice is one
+
+    def _read(self, name: str, text: str, *, joined: bool) -> tuple[bytes, ...]:
+        try:
+            return read_form(self.form, text, joined=joined)
+        except MalformedEvidence as error:
+            raise advised(error, self.advice(name), name) from None
 
     def _told(self, values: Mapping[str, str], name: str) -> str | None:
         """Return the value of a header, or ``None`` where the proxy has none."""
@@ -125,7 +150,10 @@ class CertificateHeaders:
             text = self._told(values, self.digest.header)
             if text is None:
                 raise companion_error(f"a certificate without the header {self.digest.header!r}, its SHA-256")
-            self.digest.require(text, der)
+            try:
+                self.digest.require(text, der)
+            except MalformedEvidence as error:
+                raise advised(error, self.advice(self.digest.header)) from None
 
     def _others(self, values: Mapping[str, str], *, joined: bool) -> tuple[bytes, ...]:
         """Return the certificates of the chain's headers; where one is empty, those after it must be too."""
@@ -138,5 +166,5 @@ class CertificateHeaders:
             elif ended is not None:
                 raise malformed(f"the header {name!r} has a certificate, and {ended!r} before it has none")
             else:
-                found.extend(read_form(self.form, text, joined=joined))
+                found.extend(self._read(name, text, joined=joined))
         return tuple(found)

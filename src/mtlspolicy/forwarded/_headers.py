@@ -7,12 +7,14 @@ the request malformed, because nobody can say any more who wrote it: an alias, a
 from __future__ import annotations
 
 import string
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import Final, TypeAlias
 
 from mtlspolicy._text import quoted
 from mtlspolicy.errors import ConfigurationError, MalformedEvidence
+from mtlspolicy.forwarded._advice import advised
+from mtlspolicy.forwarded._encodings import malformed
 
 __all__ = [
     "SEPARATORS",
@@ -27,6 +29,7 @@ __all__ = [
 
 HeaderPairs: TypeAlias = "Iterable[tuple[str | bytes, str | bytes]]"
 """Header fields as a server received them, in order, each with its copies: text or Latin-1 bytes."""
+_Say: TypeAlias = "Callable[[str], str]"
 
 _PLAIN: Final = bytes(
     ord(chr(code).lower()) if chr(code) in string.ascii_letters + string.digits else ord("-") for code in range(256)
@@ -106,8 +109,12 @@ def names_one_of(headers: HeaderPairs | JoinedHeaders, names: frozenset[str]) ->
     return any(True for _ in _fields(headers, names))
 
 
+def _none(_: str) -> str:
+    return ""
+
+
 def collect(
-    headers: HeaderPairs | JoinedHeaders, names: frozenset[str], lists: frozenset[str], most: int
+    headers: HeaderPairs | JoinedHeaders, names: frozenset[str], lists: frozenset[str], most: int, advise: _Say = _none
 ) -> dict[str, str]:
     """Return the values of those *names* that are there, without white space around them.
 
@@ -116,6 +123,7 @@ def collect(
         names: Lower-case names with hyphens, as `header_name` returns them.
         lists: Those that may stand on several lines (RFC 9110, 5.3); they are joined by ``", "``.
         most: Characters of all their values together, ``Connection`` included, held before anything is decoded.
+        advise: Gives for a header's name what to set in the proxy, for a message; empty: nothing is known.
 
     Raises:
         MalformedEvidence: ``forwarded.alias``, ``forwarded.duplicate``, ``forwarded.connection``,
@@ -133,7 +141,7 @@ def collect(
             _require_unnamed(plain, value, names)
             continue
         _require_exact(plain, _text(name))
-        value = _clean(plain, value)
+        value = _clean(plain, value, advise)
         before = found.get(plain)
         if before is None:
             found[plain] = [value] if plain in lists else value
@@ -151,12 +159,11 @@ def _require_exact(plain: str, name: str) -> None:
         )
 
 
-def _clean(name: str, value: str) -> str:
+def _clean(name: str, value: str, advise: _Say) -> str:
     text = value.replace("\t", " ") if "\t" in value else value
     if not (text.isascii() and text.isprintable()):
-        raise MalformedEvidence(
-            f"the header {name!r} has a control or non-ASCII character, or a folded line", code="forwarded.malformed"
-        )
+        problem = f"the header {name!r} has a line end, another control character or one outside ASCII"
+        raise advised(malformed(problem), advise(name))
     return value.strip(" \t")
 
 

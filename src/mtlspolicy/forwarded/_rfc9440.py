@@ -5,11 +5,12 @@ The identity is the certificate of the first header alone; what the second one h
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Unpack
+from typing import TypeVar, Unpack
 
 from mtlspolicy.errors import ConfigurationError, MalformedEvidence
+from mtlspolicy.forwarded._advice import advice_for, advised
 from mtlspolicy.forwarded._encodings import malformed
 from mtlspolicy.forwarded._headers import header_name
 from mtlspolicy.forwarded._options import SourceOptions, source_of
@@ -17,6 +18,8 @@ from mtlspolicy.forwarded._source import ForwardedSource
 from mtlspolicy.forwarded._structured_fields import byte_sequence, byte_sequences
 
 __all__ = ["RFC9440", "rfc9440"]
+
+_Read = TypeVar("_Read")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,18 +51,29 @@ class RFC9440:
         """False: without a certificate there is no header."""
         return False
 
+    def advice(self, header: str | None = None) -> str:
+        """Return what the proxy has to write; see `Dialect.advice`."""
+        known = advice_for(self.name)
+        return known.chain if header == self.chain else known.leaf
+
     def parse(self, values: Mapping[str, str], *, joined: bool) -> tuple[bytes, ...]:
         """Return the DER of the certificates, end entity first; see `Dialect.parse`."""
         if self.leaf not in values:
             raise malformed(f"the header {self.chain!r} without {self.leaf!r}: a chain that belongs to no certificate")
-        others = byte_sequences(values.get(self.chain, ""))
+        others = self._read(byte_sequences, values, self.chain)
         if joined and len(others) > 1:
             raise MalformedEvidence(
                 f"{self.chain!r} with several certificates, which under WSGI may as well be two copies that somebody "
                 "joined: have the proxy forward one intermediate, or none and give all to the trust store",
                 code="forwarded.duplicate",
             )
-        return (byte_sequence(values[self.leaf]), *others)
+        return (self._read(byte_sequence, values, self.leaf), *others)
+
+    def _read(self, reader: Callable[[str], _Read], values: Mapping[str, str], header: str) -> _Read:
+        try:
+            return reader(values.get(header, ""))
+        except MalformedEvidence as error:
+            raise advised(error, self.advice(header), header) from None
 
 
 def rfc9440(

@@ -14,9 +14,10 @@ from typing import Final, NamedTuple, Protocol, TypeVar
 from mtlspolicy._chain import DEFAULT_LIMITS, Limits, Possession, PresentedChain
 from mtlspolicy._text import quoted
 from mtlspolicy.errors import ConfigurationError, MalformedEvidence
+from mtlspolicy.forwarded._advice import advised
 from mtlspolicy.forwarded._claims import TextClaims
 from mtlspolicy.forwarded._client_address import ClientAddressHeader
-from mtlspolicy.forwarded._encodings import require_certificate
+from mtlspolicy.forwarded._encodings import malformed, require_certificate
 from mtlspolicy.forwarded._gate import Gate, ImmediatePeer
 from mtlspolicy.forwarded._headers import HeaderPairs, JoinedHeaders, collect, header_name, is_ours, names_one_of
 
@@ -56,6 +57,16 @@ class Dialect(Protocol):
     @abstractmethod
     def states_absence(self) -> bool:
         """Whether the proxy writes a header also for a client without a certificate, such as a verdict ``NONE``."""
+
+    @abstractmethod
+    def advice(self, header: str | None = None) -> str:
+        """Return what to set in the proxy so that it writes *header* as this dialect says; empty: nothing is known.
+
+        It stands at the end of a message, behind what is wrong.
+
+        Args:
+            header: One of ``names``; ``None``: that with the client's own certificate.
+        """
 
     @abstractmethod
     def parse(self, values: Mapping[str, str], *, joined: bool) -> tuple[bytes, ...] | TextClaims | None:
@@ -184,7 +195,7 @@ class ForwardedSource:
         joined = isinstance(headers, JoinedHeaders)
         if http_version is None and isinstance(headers, JoinedHeaders):
             http_version = headers.http_version
-        values = collect(headers, self.names, self._lists, self.most_characters)
+        values = collect(headers, self.names, self._lists, self.most_characters, self._advice)
         address = self._address(values)
         secret = None if self.gate.secret is None else values.pop(self.gate.secret[0], None)
         if not values and self.marker is None and secret is None:
@@ -214,6 +225,9 @@ class ForwardedSource:
         """
         if names_one_of(trailers, self.names):
             raise MalformedEvidence("a header that the proxy alone may write, as a trailer", code="forwarded.trailer")
+
+    def _advice(self, header: str) -> str:
+        return self.dialect.advice(header) if header in self.dialect.names else ""
 
     def _address(self, values: dict[str, str]) -> str | None:
         where = self.client_address
@@ -254,8 +268,12 @@ class ForwardedSource:
             raise MalformedEvidence(
                 f"{len(ders)} certificates forwarded; at most {self.limits.certificates}", code="forwarded.too-large"
             )
-        for der in ders:
-            require_certificate(der)
+        for number, der in enumerate(ders, 1):
+            try:
+                require_certificate(der)
+            except MalformedEvidence as error:
+                problem = malformed(f"forwarded certificate {number} of {len(ders)}: {error}")
+                raise advised(problem, self.dialect.advice()) from None
         return PresentedChain.parse(PresentedChain(tuple(dict.fromkeys(ders)), Possession.PROXY), limits=self.limits)
 
 

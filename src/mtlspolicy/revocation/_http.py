@@ -22,7 +22,7 @@ from mtlspolicy.revocation._destinations import Destinations, FetchFailed, Targe
 from mtlspolicy.revocation._http_response import Wire, read_answer, remaining, timed_out
 from mtlspolicy.revocation._lookups import Lookups, Resolve, answer_of
 
-__all__ = ["Exchange", "HTTPTransport", "Trust", "answers_within", "headers_of", "require_destinations"]
+__all__ = ["Exchange", "HTTPTransport", "Trust", "headers_of", "places_of", "require_destinations"]
 
 Trust: TypeAlias = "TrustStore | str | os.PathLike[str] | None"
 """Whom https responders are verified against: a store, a PEM file of CA certificates, or certifi's (``None``)."""
@@ -114,11 +114,9 @@ class HTTPTransport:
         Raises:
             FetchFailed: There is none, for whatever reason.
         """
-        target = target_of(exchange.url, self._destinations)
-        found = answers_within(self._lookups, target, until)
-        addresses = permitted_addresses(target, found, self._destinations)
+        target, tried = places_of(exchange.url, self._destinations, self._lookups, until=until)
         with ExitStack() as opened:
-            connection = opened.enter_context(_connected(target, addresses, until))
+            connection = opened.enter_context(_connected(target, tried, until))
             if target.scheme == "https":
                 connection = _secured(opened, self._context, connection, target=target, until=until)
             wire = opened.enter_context(Wire(connection, until=until, origin=target.origin))
@@ -126,12 +124,22 @@ class HTTPTransport:
             return read_answer(wire, method=exchange.method, most_bytes=exchange.most_bytes)
 
 
-def answers_within(lookups: Lookups, target: Target, until: float) -> Iterable[IPAddress]:
-    """Return the addresses of *target*, waiting for the resolver until the deadline at most.
+def places_of(
+    url: str, destinations: Destinations, lookups: Lookups, *, until: float
+) -> tuple[Target, tuple[IPAddress, ...]]:
+    """Return what *url* names, and those of its addresses that are tried; blocks until the deadline at most.
+
+    The URL is judged before its name is resolved, and each address before anything is opened.
 
     Raises:
-        FetchFailed: ``fetch.resolve`` or ``fetch.timeout``.
+        FetchFailed: It may not be fetched, or its name has no address that may be gone to, or none in time.
     """
+    target = target_of(url, destinations)
+    found = _answers_within(lookups, target, until)
+    return target, permitted_addresses(target, found, destinations)[:MOST_TRIED]
+
+
+def _answers_within(lookups: Lookups, target: Target, until: float) -> Iterable[IPAddress]:
     left = remaining(until, target.origin)
     if target.address is not None:
         return (target.address,)
@@ -171,9 +179,8 @@ def _context(trust: Trust) -> ssl.SSLContext:
     return context
 
 
-def _connected(target: Target, addresses: tuple[IPAddress, ...], until: float) -> socket.socket:
-    """Return a connection to the first of *addresses* that takes one: to that very address, never to the name."""
-    tried = addresses[:MOST_TRIED]
+def _connected(target: Target, tried: tuple[IPAddress, ...], until: float) -> socket.socket:
+    """Return a connection to the first of *tried* that takes one: to that very address, never to the name."""
     reason = ""
     for place, address in enumerate(tried):
         share = remaining(until, target.origin) / (len(tried) - place)

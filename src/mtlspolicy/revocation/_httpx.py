@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from mtlspolicy._identifiers import IPAddress
 from mtlspolicy.errors import ConfigurationError
 from mtlspolicy.revocation._destinations import Destinations, FetchFailed, Target, permitted_addresses, target_of
-from mtlspolicy.revocation._http import ANYWHERE, MOST_TRIED, Exchange, answers_within, require_destinations
+from mtlspolicy.revocation._http import ANYWHERE, MOST_TRIED, Exchange, places_of, require_destinations
 from mtlspolicy.revocation._http_response import remaining, timed_out
 from mtlspolicy.revocation._httpx_rules import (
     Body,
@@ -98,9 +98,7 @@ class BlockingHTTPXTransport(_OverHTTPX):
         """
         import httpx
 
-        target = target_of(exchange.url, self._destinations)
-        found = answers_within(self._lookups, target, until)
-        tried = permitted_addresses(target, found, self._destinations)[:MOST_TRIED]
+        target, tried = places_of(exchange.url, self._destinations, self._lookups, until=until)
         reason: Exception | None = None
         for place, address in enumerate(tried):
             share = remaining(until, target.origin) / (len(tried) - place)

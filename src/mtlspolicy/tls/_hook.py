@@ -17,7 +17,7 @@ from mtlspolicy._evidence import Connection
 from mtlspolicy._resolver import settle, settle_at_hand
 from mtlspolicy.errors import MalformedEvidence
 from mtlspolicy.tls._address import ip_address_of
-from mtlspolicy.tls._cpython import presented_ders, uvloop_peername
+from mtlspolicy.tls._cpython import presented_ders
 from mtlspolicy.tls._enforcement import enforcement_of
 from mtlspolicy.tls._errors import refusal
 from mtlspolicy.tls._latch import REFUSED
@@ -176,6 +176,7 @@ def _refuse(latch: Latch, outcome: Outcome, enforcement: Enforcement, owner: Lat
     if latch.answerable:
         latch.decline(owner, outcome, cast("ServerOptions", enforcement.options))  # listeners are servers
     else:
+        latch.outcome = outcome
         latch.mark_refused(outcome.decision)
 
 
@@ -187,12 +188,11 @@ def _located(latch: Latch, judgement: Judgement, enforcement: Enforcement, owner
     """Judge again with the address that uvloop has not told; from now on it is looked for as each connection begins.
 
     Returns:
-        The new outcome; *outcome* where the address cannot be had, or was looked for too often.
+        The new outcome; *outcome* where the address cannot be had.
     """
     from mtlspolicy.tls._log import SEARCHES
 
-    if SEARCHES.take("decision", time.monotonic()) is not None:
-        latch.locate(uvloop_peername(owner))
+    latch.locate(SEARCHES.for_decision(owner))
     if latch.peername is None:
         return outcome
     enforcement.uses_address = True

@@ -6,6 +6,7 @@ import logging
 import queue
 import socket
 import ssl
+import sys
 import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
@@ -224,9 +225,9 @@ def version(request: pytest.FixtureRequest) -> ssl.TLSVersion:
 
 
 @pytest.fixture(autouse=True)
-def every_line() -> None:
-    """Give each test full buckets, so that no line is left out because of a test before."""
+def every_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give each test full buckets, so that no line is left out because of a test before, and no address either."""
     from mtlspolicy.tls import _log
 
     _log.LIMITER.clear()
-    _log.SEARCHES.clear()
+    monkeypatch.setattr(_log, "SEARCHES", _log.Searches(pause=0.0, most_blocks=sys.maxsize))

@@ -9,7 +9,7 @@ GRADES: Final = {
     "B": "works, with something to mend or something that could not be seen",
     "C": "offers what should be switched off",
     "D": "partners will fail to connect",
-    "F": "lets in whom it must not, or is not the server that is meant",
+    "F": "lets in whom it must not, or cannot be verified as the server that is meant",
 }
 """What each grade means, the best first. C and below fail."""
 FAILING: Final = frozenset("CDF")
@@ -102,6 +102,12 @@ KINDS: Final[dict[str, Kind]] = {
         "B",
         "neither served nor plainly refused",
         "refuse in the handshake or with 403, so that a partner sees what is wrong",
+    ),
+    "probe.good-unclear": Kind(
+        "B",
+        "the good certificate is neither served nor plainly refused",
+        "have a page asked for that answers 200 (--path), say which status means served (--expect-status), or that the "
+        "server does not speak HTTP (--no-http)",
     ),
     "probe.resumption-refused": Kind(
         "B", "a resumed session is refused", "judge resumed sessions as new ones, or offer no resumption"

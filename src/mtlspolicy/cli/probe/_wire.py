@@ -17,8 +17,8 @@ from typing import Final
 
 from mtlspolicy._text import escape
 from mtlspolicy._version import __version__
-from mtlspolicy.cli._probe_messages import ALERTS, Transcript, listen
-from mtlspolicy.cli._probe_seen import Attempt, End, Place
+from mtlspolicy.cli.probe._messages import ALERTS, Transcript, listen
+from mtlspolicy.cli.probe._seen import Attempt, End, Place
 from mtlspolicy.tls._errors import HandshakeRejected
 from mtlspolicy.tls._openssl import diagnose
 
@@ -224,7 +224,8 @@ def _ended(
         return told(End.ALERT, f"TLS alert {alert_name(transcript.alert)}")
     if _is_end(error):
         return _closed(transcript, version, in_handshake=in_handshake)
-    return told(End.NO_TLS, _reason(error))
+    reason = _reason(error)
+    return told(End.NO_TLS, reason if transcript.spoken else f"what came back is not TLS ({reason})")
 
 
 def _is_end(error: OSError | ValueError) -> bool:

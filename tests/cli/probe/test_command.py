@@ -18,16 +18,16 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import ExtensionOID
 
 from mtlspolicy import TrustStore, Verifier, policies, tls
-from mtlspolicy.cli._probe_connect import Plan, observe
-from mtlspolicy.cli._probe_json import as_json
-from mtlspolicy.cli._probe_judge import judge
-from mtlspolicy.cli._probe_seen import Place
-from mtlspolicy.cli._probe_wire import Clock
+from mtlspolicy.cli.probe._connect import Plan, observe
+from mtlspolicy.cli.probe._json import as_json
+from mtlspolicy.cli.probe._judge import judge
+from mtlspolicy.cli.probe._seen import Place
+from mtlspolicy.cli.probe._wire import Clock
 from mtlspolicy.testing import CertificateAuthority
 from mtlspolicy.testing._hand_made import HandMade
 from mtlspolicy.testing._issued import pem_of
 
-from .conftest import Call, require_printable  # noqa: TID252 - tests are no package that could be named
+from ..conftest import Call, require_printable  # noqa: TID252 - tests are no package that could be named
 from .probing import (  # noqa: TID252 - the same
     FORBIDDEN,
     NEXT_YEAR,
@@ -118,7 +118,7 @@ def test_a_server_that_asks_nobody_fails(call: Call, site: Site) -> None:
     with serving(site.context(asks=False)) as served:
         report = probed(call, site, served, *site.good_flags)
     assert report["grade"] == "F"
-    assert codes(report) == {"probe.none-served", "probe.not-asked"}
+    assert codes(report) == {"probe.none-served", "probe.not-asked", "probe.good-not-tried"}
     assert report["not_observed"]["a certificate of another CA"] == "not shown: the server did not ask for one"
     assert report["acceptable_cas"] == {"not_observed": "the server did not ask for a certificate"}
 
@@ -236,7 +236,7 @@ def test_a_server_by_another_name(call: Call, site: Site) -> None:
 
 def test_without_http(call: Call, site: Site, strict: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     """A server that speaks first, or waits, is judged by whether it refuses after the handshake."""
-    monkeypatch.setattr("mtlspolicy.cli._probe_wire.QUIET", 0.7)
+    monkeypatch.setattr("mtlspolicy.cli.probe._wire.QUIET", 0.7)
     report = probed(call, site, strict, *site.good_flags, "--no-http")
     assert report["clients"]["none"]["text"] == "TLS alert certificate_required"
     assert report["clients"]["good"]["end"] == "open"
@@ -385,7 +385,7 @@ def test_a_resolver_that_hangs(call: Call, monkeypatch: pytest.MonkeyPatch) -> N
         ended.wait(30)
         return []
 
-    monkeypatch.setattr("mtlspolicy.cli._probe.socket.getaddrinfo", hang)
+    monkeypatch.setattr("mtlspolicy.cli.probe._command.socket.getaddrinfo", hang)
     answer = call("probe", "slow.example:443", "--timeout", "0.2")
     ended.set()
     assert answer.status == 2
@@ -418,7 +418,7 @@ def test_the_output_in_the_guide(call: Call, tmp_path: Path, monkeypatch: pytest
             "probe", f"localhost:{served.port}", "--allow-private", "--ca", "ca.pem", "--cert", "frodo.pem", "--key",
             "frodo.key", "--issuer-cert", "issuing.pem", "--issuer-key", "issuing.key",
         )  # fmt: skip
-    guide = (Path(__file__).parents[2] / "docs" / "howto" / "probe.md").read_text(encoding="utf-8")
+    guide = (Path(__file__).parents[3] / "docs" / "howto" / "probe.md").read_text(encoding="utf-8")
     shown = guide.partition("```text\n")[2].partition("```")[0]
     assert _without_numbers(printed.out) == _without_numbers(shown)
 

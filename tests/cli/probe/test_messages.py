@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mtlspolicy.cli._probe_messages import MOST_BYTES, MOST_CERTIFICATES, MOST_NAMES, Transcript, listen
-from mtlspolicy.cli._probe_seen import Unseen
-from mtlspolicy.cli._probe_wire import alert_name
+from mtlspolicy.cli.probe._messages import MOST_BYTES, MOST_CERTIFICATES, MOST_NAMES, Transcript, listen
+from mtlspolicy.cli.probe._seen import Unseen
+from mtlspolicy.cli.probe._wire import alert_name
 from mtlspolicy.errors import ConfigurationError
 from mtlspolicy.testing import CertificateAuthority
 from mtlspolicy.tls._cpython import watch_messages

@@ -6,17 +6,20 @@ scripts, images, fonts, forms and frames, should an escape ever be missing.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from html import escape
 from typing import Final
 
 from mtlspolicy._version import __version__
-from mtlspolicy.cli._probe_findings import GRADES
-from mtlspolicy.cli._probe_judge import Finding, Report
-from mtlspolicy.cli._probe_rows import BAD, GOOD, PLAIN, UNSEEN, Row, sections
-from mtlspolicy.cli._probe_style import STYLE
+from mtlspolicy.cli.probe._findings import GRADES
+from mtlspolicy.cli.probe._judge import Finding, Report
+from mtlspolicy.cli.probe._rows import BAD, GOOD, PLAIN, UNSEEN, Row, sections
+from mtlspolicy.cli.probe._style import STYLE
 
 POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+_HYPHENATED: Final = re.compile(r"(?<![^ (])(?=[A-Za-z0-9-]{3,24}(?![^ ),;:.]))[A-Za-z0-9]*+-[A-Za-z0-9-]++")
+"""A word of up to 24 characters between spaces: what browsers break at a hyphen, in the middle of a flag."""
 _MARKS: Final = {
     GOOD: ("✓", "as it should be"),
     BAD: ("✕", "not as it should be"),
@@ -94,9 +97,9 @@ def _findings(title: str, findings: tuple[Finding, ...], nothing: str) -> Iterat
         kind = finding.kind
         yield f'<li><span class="badge {kind.grade}">{kind.grade}</span><div>'
         yield f"<h3>{escape(kind.title)} <code>{escape(finding.code)}</code></h3>"
-        yield f"<p>{escape(finding.text)}</p>"
+        yield f"<p>{_text(finding.text)}</p>"
         if kind.remedy:
-            yield f'<p class="remedy">{escape(kind.remedy)}</p>'
+            yield f'<p class="remedy">{_text(kind.remedy)}</p>'
         yield "</div></li>"
     yield "</ul></section>"
 
@@ -107,6 +110,11 @@ def _section(title: str, rows: tuple[Row, ...]) -> Iterator[str]:
         sign, meaning = _MARKS[row.mark]
         yield (
             f'<tr class="{row.mark}"><td class="mark" title="{meaning}">{sign}</td>'
-            f'<th scope="row">{escape(row.name)}</th><td>{escape(row.text)}</td></tr>'
+            f'<th scope="row">{escape(row.name)}</th><td>{_text(row.text)}</td></tr>'
         )
     yield "</tbody></table></section>"
+
+
+def _text(text: str) -> str:
+    """Return *text* for HTML, where short words with hyphens, such as flags, dates and curves, stay on one line."""
+    return _HYPHENATED.sub(r"<span>\g<0></span>", escape(text))

@@ -91,6 +91,11 @@ class Attempt:
         """Whether the server refused, in TLS or by an HTTP status that says so."""
         return self.end in {End.ALERT, End.CLOSED} or self.status in REFUSALS
 
+    @property
+    def unclear(self) -> bool:
+        """Whether the server answered with a status, or with no HTTP, that says nothing about who is let in."""
+        return self.end is End.ANSWERED and not self.refused and (self.status or 0) < 500
+
 
 REFUSALS: Final = frozenset({400, 401, 403})
 """HTTP statuses by which servers refuse a client certificate; nginx and the design's own table use these."""

@@ -14,8 +14,8 @@ from typing import Any, Final
 
 from mtlspolicy._revocation import OCSPQuestion
 from mtlspolicy._text import escape
-from mtlspolicy.cli._probe_seen import Chain, Place, Staple, Unseen
-from mtlspolicy.cli._probe_wire import Clock
+from mtlspolicy.cli.probe._seen import Chain, Place, Staple, Unseen
+from mtlspolicy.cli.probe._wire import Clock
 from mtlspolicy.revocation._ocsp_response import read_ocsp
 
 MISSING: Final = "needs pyOpenSSL: install mtlspolicy[pyopenssl]"

@@ -1,6 +1,6 @@
 """``mtlspolicy probe``: the endpoint test that partners ask for before they connect. It reads arguments and prints.
 
-What the server says is seen by `_probe_connect` and judged by `_probe_judge`. Only the host that is given is connected
+What the server says is seen by `_connect` and judged by `_judge`. Only the host that is given is connected
 to, at one address, and a private one only where that is allowed.
 """
 
@@ -22,14 +22,14 @@ from mtlspolicy._text import quoted
 from mtlspolicy._trust import TrustStore
 from mtlspolicy._verifier import Verifier
 from mtlspolicy.cli._output import say, say_json
-from mtlspolicy.cli._probe_connect import Plan, observe
-from mtlspolicy.cli._probe_credentials import Issuer, read_credential, read_issuer
-from mtlspolicy.cli._probe_html import as_html
-from mtlspolicy.cli._probe_json import as_json
-from mtlspolicy.cli._probe_judge import Report, judge
-from mtlspolicy.cli._probe_seen import Place
-from mtlspolicy.cli._probe_table import as_lines
-from mtlspolicy.cli._probe_wire import Clock
+from mtlspolicy.cli.probe._connect import Plan, observe
+from mtlspolicy.cli.probe._credentials import Issuer, read_credential, read_issuer
+from mtlspolicy.cli.probe._html import as_html
+from mtlspolicy.cli.probe._json import as_json
+from mtlspolicy.cli.probe._judge import Report, judge
+from mtlspolicy.cli.probe._seen import Place
+from mtlspolicy.cli.probe._table import as_lines
+from mtlspolicy.cli.probe._wire import Clock
 from mtlspolicy.errors import ConfigurationError
 from mtlspolicy.revocation._destinations import Destinations, FetchFailed, Target, permitted_addresses, target_of
 from mtlspolicy.revocation._lookups import Lookups, answer_of

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any, Final, cast
 
 from mtlspolicy._version import __version__
-from mtlspolicy.cli._probe_findings import GRADES
-from mtlspolicy.cli._probe_judge import Report
-from mtlspolicy.cli._probe_seen import Attempt, Staple, Unseen
+from mtlspolicy.cli.probe._findings import GRADES
+from mtlspolicy.cli.probe._judge import Report
+from mtlspolicy.cli.probe._seen import Attempt, Place, Staple, Unseen
 
 FORMAT: Final = 1
 """Raised when a name in it changes or goes."""
@@ -42,7 +42,7 @@ def as_json(report: Report) -> dict[str, Any]:
         "versions": {name: _plain(value) for name, value in seen.versions},
         "tls12_suites": {suite.group: _plain(suite.chosen) for suite in seen.suites},
         "acceptable_cas": _plain(seen.authorities),
-        "clients": {key: _plain(attempt) for key, attempt in seen.attempts},
+        "clients": {key: _client(place, attempt) for key, attempt in seen.attempts},
         "stapled_ocsp": _plain(seen.staple),
         "connections": seen.connections,
     }  # fmt: skip
@@ -55,10 +55,14 @@ def _plain(value: object) -> Any:
         return [str(one) for one in cast("tuple[object, ...]", value)]
     if isinstance(value, Staple):
         return {"status": value.status, "code": value.code, "text": value.text}
-    if isinstance(value, Attempt):
-        return {
-            "end": value.end.value, "text": value.text, "status": value.status, "refused": value.refused,
-            "asked": value.asked, "sent": value.sent, "in_handshake": value.in_handshake, "version": value.version,
-            "resumed": value.resumed,
-        }  # fmt: skip
     return value
+
+
+def _client(place: Place, attempt: Attempt | Unseen) -> dict[str, Any]:
+    if isinstance(attempt, Unseen):
+        return {"not_observed": attempt.reason}
+    return {
+        "end": attempt.end.value, "text": attempt.text, "status": attempt.status, "served": place.served(attempt),
+        "refused": attempt.refused, "asked": attempt.asked, "sent": attempt.sent,
+        "in_handshake": attempt.in_handshake, "version": attempt.version, "resumed": attempt.resumed,
+    }  # fmt: skip

@@ -20,8 +20,8 @@ from mtlspolicy._keys import weakness
 from mtlspolicy._text import escape
 from mtlspolicy._trust import TrustStore
 from mtlspolicy._verifier import Verifier
-from mtlspolicy.cli._probe_seen import Chain
 from mtlspolicy.cli._report import report
+from mtlspolicy.cli.probe._seen import Chain
 from mtlspolicy.errors import MalformedEvidence, VerificationError
 
 SOON: Final = timedelta(days=14)

@@ -11,8 +11,8 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from mtlspolicy import TrustStore, Verifier
-from mtlspolicy.cli._probe_chain import read_chain
-from mtlspolicy.cli._probe_seen import Chain
+from mtlspolicy.cli.probe._chain import read_chain
+from mtlspolicy.cli.probe._seen import Chain
 from mtlspolicy.testing import BROKEN, CertificateAuthority, IssuedCertificate, broken
 from mtlspolicy.testing._der_writer import object_identifier, sequence
 from mtlspolicy.testing._hand_made import HandMade, assemble

@@ -13,12 +13,12 @@ from typing import Final
 import pytest
 
 from mtlspolicy import TrustStore, Verifier
-from mtlspolicy.cli._probe_chain import read_chain
-from mtlspolicy.cli._probe_findings import FAILING, GRADES, KINDS
-from mtlspolicy.cli._probe_html import as_html
-from mtlspolicy.cli._probe_json import as_json
-from mtlspolicy.cli._probe_judge import Report, judge
-from mtlspolicy.cli._probe_seen import (
+from mtlspolicy.cli.probe._chain import read_chain
+from mtlspolicy.cli.probe._findings import FAILING, GRADES, KINDS
+from mtlspolicy.cli.probe._html import as_html
+from mtlspolicy.cli.probe._json import as_json
+from mtlspolicy.cli.probe._judge import Report, judge
+from mtlspolicy.cli.probe._seen import (
     NAMES,
     TIME_UP,
     Attempt,
@@ -30,7 +30,7 @@ from mtlspolicy.cli._probe_seen import (
     Suite,
     Unseen,
 )
-from mtlspolicy.cli._probe_table import as_lines
+from mtlspolicy.cli.probe._table import as_lines
 from mtlspolicy.testing import CertificateAuthority
 
 from .probing import NEXT_YEAR  # noqa: TID252 - tests are no package that could be named
@@ -116,6 +116,11 @@ CASES: Final[Sequence[tuple[Observations, str]]] = (
     (replace(GOOD, suites=(Suite("no forward secrecy", "AES128-SHA"),)), "probe.no-forward-secrecy"),
     (_with(none=_answer("none", 404)), "probe.unclear"),
     (_with(none=SILENT), "probe.unclear"),
+    (_with(good=_answer("good", 404)), "probe.good-unclear"),
+    (_with(good=_answer("good", 302)), "probe.good-unclear"),
+    (_with(good=Attempt("good", End.ANSWERED, "no HTTP", asked=True, sent=True)), "probe.good-unclear"),
+    (_with(good=_answer("good", 503)), "probe.good-refused"),
+    (_with(good=replace(_served("good"), asked=False, sent=False)), "probe.good-not-tried"),
     (_with(resumed=_answer("resumed", 403)), "probe.resumption-refused"),
     (replace(GOOD, staple=Staple("unavailable", "ocsp.stale", "old")), "probe.staple-unusable"),
     (_with(good=Unseen("no flag")), "probe.good-not-tried"),
@@ -155,7 +160,7 @@ def test_every_code_has_a_test() -> None:
         "probe.expired", "probe.not-yet-valid", "probe.no-san", "probe.weak-certificate", "probe.expires-soon",
         "probe.root-sent",
     }  # fmt: skip
-    chains = (Path(__file__).parent / "test_probe_chain.py").read_text(encoding="utf-8")
+    chains = (Path(__file__).parent / "test_chain.py").read_text(encoding="utf-8")
     assert {code for code in by_chain if f'"{code}"' not in chains} == set()
     assert KINDS.keys() - by_chain == {code for _, code in CASES} - by_chain
 
@@ -254,6 +259,49 @@ def test_long_lists_are_cut_for_people_alone() -> None:
     assert len(as_json(report)["acceptable_cas"]) == 50
 
 
+def test_a_page_that_is_not_there_is_no_refusal() -> None:
+    """An API without a page at / answers 404 to whom it knows: the remedy is a path, and the grade no failing one."""
+    report = judge(_with(good=_answer("good", 404), resumed=Unseen("not tried")))
+    assert (report.grade, _codes(report)) == ("B", ["probe.good-unclear"])
+    assert report.reasons[0].text == "with the good certificate: HTTP/1.1 404 x; expected is 200"
+    assert "--path" in report.reasons[0].kind.remedy
+    assert "  ! the good certificate              unclear: HTTP/1.1 404 x" in list(as_lines(report))
+
+
+def test_machines_read_who_is_served() -> None:
+    """What counts as served depends on the flags, so that the JSON says it of each client."""
+    clients = as_json(judge(_with(expired=Unseen("no CA"))))["clients"]
+    assert {key: one.get("served") for key, one in clients.items()} == {
+        "none": False, "good": True, "another-ca": False, "expired": None, "wrong-use": False, "resumed": True,
+    }  # fmt: skip
+
+
+def test_who_is_not_asked_shows_nothing() -> None:
+    """Where the server asks for no certificate nothing is claimed of the good one either."""
+    report = judge(_with(good=replace(_served("good"), asked=False, sent=False)))
+    assert "  ? the good certificate              not shown; HTTP/1.1 200 OK" in list(as_lines(report))
+    assert dict(report.unseen)["the good certificate"] == "not shown: the server did not ask for one"
+    ended = judge(_with(good=Attempt("good", End.SILENT, "too late", asked=True)))
+    assert dict(ended.unseen)["the good certificate"] == "not shown: the handshake ended before"
+
+
+def test_suites_that_nobody_praises() -> None:
+    """CBC with forward secrecy is merely said; what is wanted is marked, offered or not as it should be."""
+    suites = (Suite("ECDHE, AEAD", "X"), Suite("forward secrecy, CBC", "Y"), Suite("broken", None))
+    lines = list(as_lines(judge(replace(GOOD, suites=suites))))
+    assert "  + TLS 1.2: ECDHE, AEAD              X" in lines
+    assert "    TLS 1.2: forward secrecy, CBC     Y" in lines
+    assert "  + TLS 1.2: broken                   not offered" in lines
+
+
+def test_flags_stay_on_one_line_of_the_page() -> None:
+    """A short word with hyphens is not broken in its middle; a long one is, and no text becomes markup by it."""
+    seen = _with(expired=Unseen(f"give --issuer-cert (a test-CA), <b>-x</b> a-{'b' * 30}"))
+    assert "give <span>--issuer-cert</span> (a <span>test-CA</span>), &lt;b&gt;-x&lt;/b&gt; a-bbb" in as_html(
+        judge(seen)
+    )
+
+
 def test_the_page_loads_nothing() -> None:
     """The page has a policy that forbids everything but its own style, no script, and no address of another place."""
     page = as_html(judge(GOOD))
@@ -276,7 +324,7 @@ def test_the_page_loads_nothing() -> None:
 
 def test_the_guide_lists_every_code_and_grade() -> None:
     """The page of the documentation has a row for each code and each grade, as the table has them."""
-    guide = (Path(__file__).parents[2] / "docs" / "howto" / "probe.md").read_text(encoding="utf-8")
+    guide = (Path(__file__).parents[3] / "docs" / "howto" / "probe.md").read_text(encoding="utf-8")
     rows = [line for line in guide.splitlines() if line.startswith("| `probe.")]
     assert rows == [f"| `{code}` | {kind.grade} | {kind.title} |" for code, kind in KINDS.items()]
     for grade, meaning in GRADES.items():

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
-from mtlspolicy.cli._probe_judge import Report
-from mtlspolicy.cli._probe_seen import NAMES, Attempt, End, Observations, Staple, Unseen
+from mtlspolicy.cli.probe._judge import Report
+from mtlspolicy.cli.probe._seen import NAMES, Attempt, End, Observations, Staple, Unseen
 
 GOOD, BAD, PLAIN, UNSEEN = "good", "bad", "plain", "unseen"
 """Marks: as it should be, not as it should be, merely said, not observed."""
@@ -35,14 +35,14 @@ def _client(key: str, attempt: Attempt | Unseen, codes: set[str]) -> Row:
     name = NAMES[key]
     if isinstance(attempt, Unseen):
         return Row(UNSEEN, name, attempt.reason)
-    if key in {"good", "resumed"}:
-        bad = ("probe.good-refused" if key == "good" else "probe.resumption-refused") in codes
-        bad = bad or attempt.end is End.NOT_VERIFIED
-        word = "not served" if bad else "served"
-        how = "" if key == "good" else ", resumed" if attempt.resumed else ", by a full handshake"
-        return Row(BAD if bad else GOOD, name, f"{word}{how}: {attempt.text}")
-    if key != "none" and not attempt.sent:
+    if key not in {"none", "resumed"} and not attempt.sent and attempt.end is not End.NOT_VERIFIED:
         return Row(UNSEEN, name, f"not shown; {attempt.text}")
+    if key in {"good", "resumed"}:
+        bad = {f"probe.{'good' if key == 'good' else 'resumption'}-{how}" for how in ("refused", "unclear")} & codes
+        served = not bad and attempt.end is not End.NOT_VERIFIED
+        word = "served" if served else "unclear" if "probe.good-unclear" in bad else "not served"
+        how = "" if key == "good" else ", resumed" if attempt.resumed else ", by a full handshake"
+        return Row(GOOD if served else BAD, name, f"{word}{how}: {attempt.text}")
     where = (
         "" if attempt.end is not End.ALERT else " in the handshake" if attempt.in_handshake else " at the first read"
     )
@@ -104,7 +104,8 @@ def _protocol(seen: Observations, codes: set[str]) -> Iterator[Row]:
             yield Row(UNSEEN, f"TLS 1.2: {suite.group}", suite.chosen.reason)
             continue
         unwanted = suite.group in {"broken", "no forward secrecy"}
-        mark = BAD if suite.chosen and unwanted else GOOD if unwanted or suite.chosen else PLAIN
+        good = unwanted or (suite.chosen and suite.group.endswith("AEAD"))  # CBC is neither praised nor blamed
+        mark = BAD if suite.chosen and unwanted else GOOD if good else PLAIN
         yield Row(mark, f"TLS 1.2: {suite.group}", suite.chosen or "not offered")
     asks = "probe.not-asked" not in codes
     yield Row(GOOD if asks else BAD, "asks for a certificate", "yes" if asks else "no")

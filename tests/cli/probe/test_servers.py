@@ -14,13 +14,13 @@ from typing import Any, cast
 
 import pytest
 
-from mtlspolicy.cli._probe_connect import _suite_name
-from mtlspolicy.cli._probe_contexts import offering
-from mtlspolicy.cli._probe_messages import Transcript
-from mtlspolicy.cli._probe_wire import _left, _send
+from mtlspolicy.cli.probe._connect import _suite_name
+from mtlspolicy.cli.probe._contexts import offering
+from mtlspolicy.cli.probe._messages import Transcript
+from mtlspolicy.cli.probe._wire import _left, _send
 from mtlspolicy.testing import CertificateAuthority
 
-from .conftest import Call  # noqa: TID252 - tests are no package that could be named
+from ..conftest import Call  # noqa: TID252 - tests are no package that could be named
 from .probing import HOST, NEXT_YEAR, OK, Served, Site, by_certificate, listening, reset, serving  # noqa: TID252 - the same
 
 
@@ -68,6 +68,7 @@ def _resetting(connection: socket.socket, _served: Served) -> None:
         (_silent, "did not finish the handshake in time"),
         (_closing, "closed the connection in the handshake"),
         (_garbage, "no TLS handshake with 127.0.0.1"),
+        (_garbage, ": what came back is not TLS ("),
         (_resetting, "closed the connection in the handshake"),
     ],
 )
@@ -310,7 +311,7 @@ def test_what_this_openssl_cannot_offer(call: Call, site: Site, monkeypatch: pyt
     def poor(version: ssl.TLSVersion, suites: str = "ALL") -> ssl.SSLContext | None:
         return None if version < ssl.TLSVersion.TLSv1_2 or "NULL" in suites else offering(version, suites)
 
-    monkeypatch.setattr("mtlspolicy.cli._probe_connect.offering", poor)
+    monkeypatch.setattr("mtlspolicy.cli.probe._connect.offering", poor)
     with serving(site.context()) as served:
         report = probed(call, site, served)
     assert report["versions"]["TLSv1.0"] == {"not_observed": "this Python's OpenSSL cannot offer it"}

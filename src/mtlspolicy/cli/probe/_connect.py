@@ -13,13 +13,13 @@ from datetime import datetime
 from typing import Final, TypeVar
 
 from mtlspolicy._verifier import Verifier
-from mtlspolicy.cli._probe_chain import read_chain
-from mtlspolicy.cli._probe_contexts import SUITES, VERSIONS, looking, offering, resuming, showing
-from mtlspolicy.cli._probe_credentials import Issuer, expired, stranger, wrong_use
-from mtlspolicy.cli._probe_messages import Transcript
-from mtlspolicy.cli._probe_seen import NAMES, TIME_UP, Attempt, End, Observations, Place, Suite, Unseen
-from mtlspolicy.cli._probe_staple import read_staple, stapled
-from mtlspolicy.cli._probe_wire import Clock, Visit, visit
+from mtlspolicy.cli.probe._chain import read_chain
+from mtlspolicy.cli.probe._contexts import SUITES, VERSIONS, looking, offering, resuming, showing
+from mtlspolicy.cli.probe._credentials import Issuer, expired, stranger, wrong_use
+from mtlspolicy.cli.probe._messages import Transcript
+from mtlspolicy.cli.probe._seen import NAMES, TIME_UP, Attempt, End, Observations, Place, Suite, Unseen
+from mtlspolicy.cli.probe._staple import read_staple, stapled
+from mtlspolicy.cli.probe._wire import Clock, Visit, visit
 from mtlspolicy.errors import ConfigurationError
 from mtlspolicy.tls._credential import Credential
 

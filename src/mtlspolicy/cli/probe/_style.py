@@ -37,6 +37,7 @@ place-items:center;font-size:.85rem;font-weight:600}
 .remedy{color:var(--soft);font-size:.925rem}
 .remedy::before{content:"\\2192\\00a0"}
 .nothing{color:var(--soft)}
+p span,td span{white-space:nowrap}
 table{width:100%;border-collapse:collapse;font-size:.925rem}
 tr{border-top:1px solid var(--line);break-inside:avoid}
 th,td{text-align:left;vertical-align:top;padding:.5rem .75rem .5rem 0}

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from typing import Final
 
 from mtlspolicy.cli._output import WIDTH, paint
-from mtlspolicy.cli._probe_findings import GRADES
-from mtlspolicy.cli._probe_judge import Finding, Report
-from mtlspolicy.cli._probe_rows import BAD, GOOD, PLAIN, UNSEEN, Row, sections
+from mtlspolicy.cli.probe._findings import GRADES
+from mtlspolicy.cli.probe._judge import Finding, Report
+from mtlspolicy.cli.probe._rows import BAD, GOOD, PLAIN, UNSEEN, Row, sections
 
 _MARKS: Final = {GOOD: "+", BAD: "!", PLAIN: " ", UNSEEN: "?"}
 _COLOURS: Final = {"A": "green", "B": "yellow", "C": "red", "D": "red", "F": "red"}

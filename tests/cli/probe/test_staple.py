@@ -17,10 +17,10 @@ from cryptography.x509 import ocsp
 from OpenSSL import SSL
 
 from mtlspolicy import TrustStore, Verifier
-from mtlspolicy.cli._probe_chain import read_chain
-from mtlspolicy.cli._probe_seen import Chain, Place, Staple, Unseen
-from mtlspolicy.cli._probe_staple import read_staple, stapled
-from mtlspolicy.cli._probe_wire import Clock
+from mtlspolicy.cli.probe._chain import read_chain
+from mtlspolicy.cli.probe._seen import Chain, Place, Staple, Unseen
+from mtlspolicy.cli.probe._staple import read_staple, stapled
+from mtlspolicy.cli.probe._wire import Clock
 from mtlspolicy.testing import CertificateAuthority
 
 from .probing import HOST, Served, Site, listening  # noqa: TID252 - tests are no package that could be named
@@ -167,6 +167,6 @@ def test_a_port_that_is_closed() -> None:
 
 def test_an_endless_handshake(monkeypatch: pytest.MonkeyPatch) -> None:
     """A handshake has so many bytes and no more."""
-    monkeypatch.setattr("mtlspolicy.cli._probe_staple._MOST_RECEIVED", 4)
+    monkeypatch.setattr("mtlspolicy.cli.probe._staple._MOST_RECEIVED", 4)
     with listening(_drip) as served:
         assert isinstance(stapled(_place(served.port), Clock(5)), Unseen)

@@ -9,10 +9,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from mtlspolicy.cli._probe_findings import FAILING, KINDS, Kind
-from mtlspolicy.cli._probe_seen import NAMES, TIME_UP, Attempt, Chain, End, Observations, Staple, Unseen
+from mtlspolicy.cli.probe._findings import FAILING, KINDS, Kind
+from mtlspolicy.cli.probe._seen import NAMES, TIME_UP, Attempt, Chain, End, Observations, Staple, Unseen
 
 _MUST_FAIL: Final = ("none", "another-ca", "expired", "wrong-use")
+_SHOWN: Final = (*_MUST_FAIL[1:], "good")
+NOT_ASKED: Final = "not shown: the server did not ask for one"
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,9 +131,12 @@ def _good(seen: Observations, attempt: Attempt | Unseen) -> Iterator[Finding]:
         yield Finding("probe.good-not-tried", attempt.reason)
     elif attempt.end is End.NOT_VERIFIED:
         yield Finding("probe.unverified", attempt.text)
+    elif not attempt.sent and not attempt.asked:
+        yield Finding("probe.good-not-tried", NOT_ASKED)
     elif not seen.place.served(attempt):
         wanted = "" if seen.place.path is None else f"; expected is {seen.place.expected}"
-        yield Finding("probe.good-refused", f"with {NAMES['good']}: {attempt.text}{wanted}")
+        code = "probe.good-unclear" if attempt.unclear else "probe.good-refused"
+        yield Finding(code, f"with {NAMES['good']}: {attempt.text}{wanted}")
 
 
 def _resumption(seen: Observations, attempt: Attempt | Unseen) -> Iterator[Finding]:
@@ -178,9 +183,6 @@ def _unseen(seen: Observations) -> Iterator[tuple[str, str]]:
     for name, value in named:
         if isinstance(value, Unseen):
             yield name, value.reason
-        elif isinstance(value, Attempt) and value.key in _MUST_FAIL[1:] and not value.sent:
-            yield (
-                name,
-                f"not shown: {'the handshake ended before' if value.asked else 'the server did not ask for one'}",
-            )
+        elif isinstance(value, Attempt) and value.key in _SHOWN and not value.sent:
+            yield name, "not shown: the handshake ended before" if value.asked else NOT_ASKED
     yield "suites of TLS 1.3", "ssl cannot choose among them; the one in use is shown"

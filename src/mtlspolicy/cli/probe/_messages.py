@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from mtlspolicy._names import DistinguishedName
 from mtlspolicy._text import escape
-from mtlspolicy.cli._probe_seen import Unseen
+from mtlspolicy.cli.probe._seen import Unseen
 from mtlspolicy.errors import MalformedEvidence
 from mtlspolicy.tls._cpython import watch_messages
 

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from mtlspolicy.cli._probe_html import as_html
-from mtlspolicy.cli._probe_judge import judge
-from mtlspolicy.cli._probe_seen import Attempt, End
+from mtlspolicy.cli.probe._html import as_html
+from mtlspolicy.cli.probe._judge import judge
+from mtlspolicy.cli.probe._seen import Attempt, End
 
 from .probing import Served, listening  # noqa: TID252 - tests are no package that could be named
-from .test_probe_judge import GOOD  # noqa: TID252 - the same
+from .test_judge import GOOD  # noqa: TID252 - the same
 
 Show = Callable[[str], str]
 """Opens a page and returns its document after scripts had their time."""
