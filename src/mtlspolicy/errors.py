@@ -115,6 +115,8 @@ class VerificationError(_Answered, MTLSPolicyError):
     def __init__(self, decision: Decision) -> None:
         super().__init__(f"{decision.code}: {decision.summary}")
         self.decision = decision
+        self._admission: object = None
+        """The request of an integration that was told so; for its answer and its log line."""
 
     @property
     def code(self) -> str:

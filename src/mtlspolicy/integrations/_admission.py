@@ -40,15 +40,17 @@ class Admission:
         presented: What it presented; ``None`` likewise.
         raised: The error that the application was given by `peer` or `require`, to be answered by the middleware.
         absent: Status where no certificate came, as the middleware was told.
+        address: Of the socket, for a log line; where the middleware has written it.
     """
 
-    __slots__ = ("absent", "peer", "presented", "raised")
+    __slots__ = ("absent", "address", "peer", "presented", "raised")
 
     def __init__(self, peer: VerifiedPeer | None, presented: PresentedChain | None) -> None:
         self.peer: VerifiedPeer | None = peer
         self.presented: PresentedChain | None = presented
         self.raised: VerificationError | None = None
         self.absent: int = 403
+        self.address: str = "a connection"
 
     def __deepcopy__(self, _: object) -> Self:
         """Return itself: middlewares copy scopes, and a verified peer has no copy."""
@@ -57,6 +59,7 @@ class Admission:
     def objects(self, error: _Error) -> _Error:
         """Return *error*, remembered as one that the middleware answers where the application lets it pass."""
         self.raised = error
+        error._admission = self
         return error
 
     def answers(self, error: Exception) -> VerificationError | None:

@@ -28,7 +28,6 @@ from mtlspolicy.integrations._authority import require_authority
 from mtlspolicy.integrations._immediate import ACCEPTED, Accepted, accepted
 from mtlspolicy.integrations._log import log_refused
 from mtlspolicy.integrations._options import MiddlewareOptions, Source, settings_of
-from mtlspolicy.integrations._outgoing import log_hidden
 from mtlspolicy.integrations._request import (
     admission_on_connection,
     admitted,
@@ -41,6 +40,7 @@ from mtlspolicy.integrations._request import (
 )
 from mtlspolicy.integrations._ssl_client import write_names
 from mtlspolicy.integrations._stand_in import StandIn, accepted_of
+from mtlspolicy.integrations._wsgi_reply import Fields, Reply, refused
 
 if TYPE_CHECKING:
     from mtlspolicy.forwarded._source import ForwardedSource
@@ -79,8 +79,11 @@ def require(policy: Choice) -> Requirement:
 
 
 def answer(error: Refusal) -> tuple[bytes, int, list[tuple[str, str]]]:
-    """Return body, status and headers of the answer to *error*: what an error handler of Flask returns."""
-    what = _answer(error)
+    """Return body, status and headers of the answer to *error*, and write its line: for an error handler of Flask."""
+    admission = getattr(error, "_admission", None)
+    known = admission if isinstance(admission, Admission) else Admission(None, None)
+    log_refused(error, known.address)
+    what = _answer(error, absent=known.absent)
     return what.body, what.status, list(what.headers)
 
 
@@ -117,28 +120,12 @@ class Middleware:
         try:
             admission = self._admission(environ, connection)
         except (VerificationError, MalformedEvidence) as error:
-            return _refused(error, start_response, address, absent=self._settings.absent)
-        admission.absent = self._settings.absent
+            return refused(error, start_response, address, absent=self._settings.absent)
+        admission.absent, admission.address = self._settings.absent, address
         write_names(environ, admission)
         if connection is not None:
             environ[ACCEPTED] = connection
-        started = False
-
-        def starting(status: str, headers: list[tuple[str, str]], *more: Any) -> Any:
-            nonlocal started
-            started = True
-            if admission.raised is not None:
-                log_hidden(admission.raised, int(status[:3]))
-            return start_response(status, self._kept_apart(headers), *more)
-
-        try:
-            body: Iterable[bytes] = self._app(environ, starting)
-        except VerificationError as error:
-            raised = admission.answers(error)
-            if raised is None or started:
-                raise
-            return _refused(raised, start_response, address, absent=self._settings.absent)
-        return body
+        return Reply(admission, start_response, self._kept_apart).of(self._app, environ)
 
     def _admission(self, environ: Environ, connection: Accepted | None) -> Admission:
         settings = self._settings
@@ -178,7 +165,7 @@ class Middleware:
         except Exception as error:  # noqa: BLE001 - whatever it raises is a refusal
             return error
 
-    def _kept_apart(self, headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    def _kept_apart(self, headers: Fields) -> Fields:
         """Return the headers of a response, fit for shared caches, and without a certificate (RFC 9440, 2.4)."""
         settings = self._settings
         if settings.source is not None:
@@ -194,10 +181,3 @@ def _connection(environ: Environ) -> Accepted | None:
         return known
     found = environ.get(_SOCKET)
     return accepted(found) if isinstance(found, socket.socket) else None
-
-
-def _refused(error: Refusal, start_response: Callable[..., Any], address: str, *, absent: int) -> list[bytes]:
-    log_refused(error, address)
-    what = _answer(error, absent=absent)
-    start_response(what.status_line, list(what.headers))
-    return [what.body]
