@@ -56,13 +56,20 @@ def _user() -> dict[str, Any]:
 
 
 @contextmanager
-def running_postgres() -> Generator[Postgres, None, None]:
-    """Run a server with a data base of its own."""
-    initdb, user, ca = _program("initdb"), _user(), CertificateAuthority("Data Bases")
+def running_postgres(
+    ca: CertificateAuthority | None = None, leaf: IssuedCertificate | None = None
+) -> Generator[Postgres, None, None]:
+    """Run a server with a data base of its own.
+
+    Args:
+        ca: Of its clients; ``None``: one of its own.
+        leaf: Its certificate; ``None``: one for localhost.
+    """
+    initdb, user, ca = _program("initdb"), _user(), ca or CertificateAuthority("Data Bases")
     with tempfile.TemporaryDirectory(prefix="postgres-") as name:
         folder = Path(name)
         data = folder / "data"
-        ca.issue_server("localhost").files(folder, name="server")
+        (leaf or ca.issue_server("localhost")).files(folder, name="server")
         (folder / "ca.pem").write_bytes(ca.pem)
         (folder / "hba").write_text("hostssl all all 127.0.0.1/32 cert\n", encoding="ascii")
         if user:

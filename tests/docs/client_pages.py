@@ -5,23 +5,22 @@ from __future__ import annotations
 import asyncio
 import base64
 import smtplib
-import socket
-import ssl
 import subprocess
 import sys
 import textwrap
 import threading
 from collections.abc import Iterator
-from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from mtlspolicy import TrustStore, Verifier, policies, tls
 from mtlspolicy.testing import CertificateAuthority, IssuedCertificate
+from tests.clients.postgresql import running_postgres
 from tests.interop.redis_server import running_redis
 
 if TYPE_CHECKING:
@@ -94,45 +93,22 @@ def _data_bases(lab: Lab) -> Iterator[None]:
     arguments = ["--bind", "127.0.0.1", "--tls-auth-clients", "yes", "--tls-port", str(lab.port)]
     for name, path in (("cert", chain), ("key", key), ("ca-cert", Path("redis-ca.pem"))):
         arguments += [f"--tls-{name}-file", str(path.resolve())]
-    with running_redis(*arguments):
+    with running_redis(*arguments), running_postgres() as postgres:
+        _require_libpq()
+        lab.stands_in["8444"] = str(postgres.port)
+        Path("postgresql-ca.pem").write_bytes(postgres.ca.pem)
+        postgres.frodo.files(".", name="frodo")
         yield
-    verifier = Verifier.for_clients(trust=TrustStore(anchors=[ca.certificate]), policy=policies.CommonName("frodo"))
-    server_context = tls.server_context(credential=tls.Credential.of(leaf.chain, leaf.key), verifier=verifier)
-    for answer in (b"S", b"N"):
-        assert _led(lab.namespace, server_context, answer) == (b"ping from frodo" if answer == b"S" else b"")
+    local: Any = lab.namespace["local"]
+    assert not local.path.parent.exists()
+    assert "%2Fsocket/?directConnection=true" in lab.namespace["mongo_url"](SimpleNamespace(path=Path("/a/socket")))
 
 
-def _led(namespace: dict[str, Any], context: ssl.SSLContext, answer: bytes) -> bytes:
-    """Return what comes back for a ping through the page's tunnel, of a server that *answer* is the first word of."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-
-        def serve() -> None:
-            plain, _ = listener.accept()
-            plain.settimeout(_SECONDS)
-            with plain:
-                assert len(plain.recv(8)) == 8
-                plain.sendall(answer)
-                with suppress(OSError), context.wrap_socket(plain, server_side=True) as connection:
-                    peer = tls.peer_of(connection)
-                    assert peer is not None
-                    connection.sendall(connection.recv(100) + b" from " + str(peer.common_name).encode("ascii"))
-
-        server = threading.Thread(target=serve)
-        server.start()
-        mine, local = socket.socketpair()
-        port = listener.getsockname()[1]
-        leading = threading.Thread(target=namespace["lead"], args=(local, "localhost", port, namespace["context"]))
-        leading.start()
-        with mine:
-            mine.settimeout(_SECONDS)
-            mine.sendall(b"ping")
-            told = b""
-            with suppress(OSError):
-                while part := mine.recv(100):
-                    told += part
-        leading.join(_SECONDS)
-        server.join(_SECONDS)
-        return told
+def _require_libpq() -> None:
+    try:
+        import_module("psycopg")
+    except ImportError as error:  # the package without a libpq
+        pytest.skip(str(error))
 
 
 _DRIVE: Final = """

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import httpx
 import pytest
+from starlette.websockets import WebSocketDisconnect
 
 from mtlspolicy import testing
 from mtlspolicy.integrations.testing import as_peer
@@ -86,6 +87,7 @@ def _flask(lab: Lab) -> Iterator[None]:
 
 
 def _django(lab: Lab) -> Iterator[None]:
+    pytest.importorskip("channels", reason="Channels is not installed")
     settings: Any = import_module("django.conf").settings
     if not settings.configured:  # once a process
         settings.configure(LOGGING_CONFIG=None, ALLOWED_HOSTS=["testserver"])
@@ -103,6 +105,7 @@ def _django(lab: Lab) -> Iterator[None]:
     try:
         with override(ROOT_URLCONF=_URLS, MIDDLEWARE=views["MIDDLEWARE"]):
             _judge_django(views)
+            _judge_channels(views["with_rooms"])
     finally:
         del sys.modules[_URLS]
 
@@ -118,6 +121,24 @@ def _judge_django(views: dict[str, Any]) -> None:
         ("auditor", "/report", 200),
     ):
         assert as_peer(views["Client"](), testing.peer(name)).get(path).status_code == status, path
+
+
+def _judge_channels(app: Any) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # newer versions of Starlette wish for another httpx
+        client: Any = import_module("starlette.testclient").TestClient(as_peer(app, testing.peer("frodo")))
+    origin = {"origin": "http://testserver"}
+    with client.websocket_connect("/room/frodo", headers=origin) as room:
+        assert room.receive_text() == "hello frodo"
+        room.send_text("frodo")
+        assert room.receive_text() == "frodo"
+        room.send_text("sam")
+        with pytest.raises(WebSocketDisconnect) as caught:
+            room.receive_text()
+    assert (caught.value.code, caught.value.reason) == (1008, "name.mismatch")
+    for path, headers in (("/room/sam", origin), ("/room/frodo", {"origin": "http://elsewhere.test"})):
+        with pytest.raises(WebSocketDisconnect), client.websocket_connect(path, headers=headers):
+            pass
 
 
 FRAMEWORK_SETUPS: Final[dict[str, Callable[[Lab], Iterator[None]]]] = {

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+
+import pytest
 
 from mtlspolicy.testing import CertificateAuthority
 
@@ -50,12 +53,19 @@ _ASKED: Final = """
     server, port = page.serve_parts("127.0.0.1:0")
     found["own"], found["other"] = (asked(port, "/shire.Letters/Read", name) for name in (b"frodo", b"sam"))
     server.stop(None).wait()
+    server, port = page.serve("127.0.0.1:0")
+    target, method = f"localhost:{port}", "/shire.Greeter/Hello"
+    found["from aio"] = asyncio.run(page.ask_async(target, method, b"")).decode()
+    found["refused"] = "name.absent" in page.why_not(target, method, "spiffe://example.org/db")
+    server.stop(None).wait()
     print(json.dumps(found))
 """
 
 
 def _grpc(lab: Lab) -> Iterator[None]:
     """The servers of the page greet frodo, who reads his letters and nobody else's."""
+    if not hasattr(socket, "AF_UNIX"):
+        pytest.skip("a channel goes over a Unix socket")
     public, clients = CertificateAuthority("Public"), CertificateAuthority("Clients")
     public.issue_server("localhost").files(".", name="server")
     clients.issue_client("frodo").files(".", name="frodo")
@@ -76,6 +86,8 @@ def _grpc(lab: Lab) -> Iterator[None]:
         "aio": "hello frodo",
         "own": "the letters of frodo",
         "other": "PERMISSION_DENIED name.mismatch",
+        "from aio": "hello frodo",
+        "refused": True,
     }
 
 

@@ -24,9 +24,10 @@ PUBLIC: Final = (
     "mtlspolicy.errors",
     "mtlspolicy.forwarded",
     "mtlspolicy.oauth",
-    *(f"mtlspolicy.integrations.{name}" for name in ("aiohttp", "tornado", "websockets")),
+    *(f"mtlspolicy.integrations.{name}" for name in ("aiohttp", "aiosmtpd", "tornado", "websockets")),
     *(f"mtlspolicy.integrations.{name}" for name in ("django", "fastapi", "testing")),
     "mtlspolicy.integrations.requests",
+    "mtlspolicy.integrations.tunnel",
     "mtlspolicy.integrations.urllib3",
     *(
         f"mtlspolicy.integrations.{name}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import subprocess
 import sys
 import types
@@ -17,18 +17,20 @@ ROOT: Final = Path(__file__).parents[2]
 @pytest.fixture(scope="module")
 def support() -> types.ModuleType:
     """The script of the documentation, which is no part of the package."""
-    spec = importlib.util.spec_from_file_location("docs_support", ROOT / "docs" / "support.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # named tuples look their module up
-    spec.loader.exec_module(module)
-    return module
+    with pytest.MonkeyPatch.context() as patched:
+        patched.syspath_prepend(ROOT / "docs")  # where a script finds those beside it
+        return importlib.import_module("support")
 
 
 def test_every_yes_has_passed(support: types.ModuleType) -> None:
     """What a row names was run when the notes were written; if not, run ``python docs/support.py``."""
     assert set(support.tests()) == set(support.read()["passed"])
+
+
+def test_the_page_has_the_table_of_the_notes(support: types.ModuleType) -> None:
+    """The page says what rows and notes say now; if not, run ``python docs/generate.py``."""
+    page = (ROOT / "docs" / "reference" / "support.md").read_text(encoding="utf-8")
+    assert support.table(support.read()) in page
 
 
 def test_every_row_has_every_cell(support: types.ModuleType) -> None:

@@ -13,10 +13,14 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
+from tornado import web
 
-from tests.integrations import battery
+from mtlspolicy import policies
+from mtlspolicy.integrations import tornado as our_tornado
+from tests.integrations import battery, battery_more
 from tests.integrations.battery import GOOD, REFUSED, Running, Start, ask, client_context, server_context
 from tests.integrations.serving import HOST, PATIENCE, hypercorn_serving, uvicorn_serving, werkzeug_serving
+from tests.integrations.tornado_serving import tornado_serving
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="descriptors and threads are counted here")
 
@@ -41,6 +45,24 @@ def _hypercorn(folder: Path) -> Generator[Running, None, None]:
 
 
 @contextmanager
+def _tornado(folder: Path) -> Generator[Running, None, None]:
+    runs = folder / "runs"
+    runs.touch()
+
+    class Tell(web.RequestHandler):
+        async def get(self) -> None:
+            if self.request.path == "/sam":
+                await our_tornado.require(policies.CommonName("sam"))(self)
+            battery.count_run(runs)
+            self.write({"peer": our_tornado.peer(self).common_name})
+
+    app = our_tornado.Middleware(web.Application([("/.*", Tell)], log_function=lambda _: None), source="connection")
+    context = server_context(folder, pending="hold")
+    with tornado_serving(app, context=context, server_class=our_tornado.HTTPServer) as server:
+        yield Running(server.address[1], battery.own_process, runs)
+
+
+@contextmanager
 def _werkzeug(folder: Path) -> Generator[Running, None, None]:
     runs = folder / "runs"
     runs.touch()
@@ -52,9 +74,12 @@ SERVERS: Final[dict[str, Start]] = {
     "uvicorn-h11-asyncio": partial(_uvicorn, http="h11", loop="asyncio"),
     "uvicorn-httptools-uvloop": partial(_uvicorn, http="httptools", loop="uvloop"),
     "hypercorn": _hypercorn,
+    "tornado": _tornado,
     "werkzeug": _werkzeug,
     "wsgiref": battery.wsgiref_serving,
     "cheroot": battery.cheroot_serving,
+    "http.server": battery_more.http_server_serving,
+    "twisted": battery_more.twisted_serving,
     "gunicorn-sync": partial(battery.gunicorn_serving),
     "gunicorn-gthread": lambda folder: battery.gunicorn_serving(folder, "--worker-class", "gthread", "--threads", "4"),
     "gunicorn-uvicorn": lambda folder: battery.gunicorn_serving(

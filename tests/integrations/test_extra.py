@@ -13,6 +13,7 @@ from mtlspolicy.integrations._extra import Extra
 _FRAMEWORKS = {
     "_uvicorn_worker": ("uvicorn_worker", "gunicorn"),
     "aiohttp": ("aiohttp", "aiohttp"),
+    "aiosmtpd": ("aiosmtpd", "aiosmtpd"),
     "cheroot": ("cheroot", "cheroot"),
     "django": ("django", "django"),
     "fastapi": ("fastapi", "fastapi"),

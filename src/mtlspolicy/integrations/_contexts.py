@@ -30,7 +30,7 @@ def require_client_context(context: object, what: str) -> ssl.SSLContext:
 
 
 def require_enforced(context: object, what: str) -> ssl.SSLContext:
-    """Return *context* where a verifier is bound to it.
+    """Return *context* where a verifier of clients is bound to it.
 
     Args:
         context: What the caller passed.
@@ -39,9 +39,16 @@ def require_enforced(context: object, what: str) -> ssl.SSLContext:
     Raises:
         ConfigurationError: Another context, or none.
     """
-    if not isinstance(context, ssl.SSLContext) or enforcement_of(context) is None:
+    enforcement = enforcement_of(context) if isinstance(context, ssl.SSLContext) else None
+    if enforcement is None or not isinstance(context, ssl.SSLContext):
         raise ConfigurationError(
             f"{what}({type(context).__name__}): give a context of tls.server_context(...), or one that "
             "tls.enforce was called on"
+        )
+    if not enforcement.server_side:
+        raise ConfigurationError(
+            f"{what}: the context verifies servers, and would refuse every connection here: build one with "
+            "tls.server_context(..., verifier=Verifier.for_clients(...))",
+            code="tls.wrong-side",
         )
     return context

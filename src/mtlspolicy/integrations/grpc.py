@@ -2,6 +2,7 @@
 
 The handshake is gRPC's own (BoringSSL), which validates the chain and can ask no policy. So the interceptor decides, on
 the certificates that the connection shows, under the current trust, policy, facts and time. Metadata never counts.
+For clients there are channels through a tunnel of ours, whose server a verifier judges.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from mtlspolicy.integrations import _admission
 from mtlspolicy.integrations._admission import Admission, Choice, Requirement
 from mtlspolicy.integrations._extra import Extra
 from mtlspolicy.integrations._grpc_calls import carrier_of, guarded, guarded_async
+from mtlspolicy.integrations._grpc_channels import AioChannel, Channel, aio_channel, channel
 from mtlspolicy.integrations._grpc_credentials import CredentialSource, channel_credentials, credentials
 from mtlspolicy.integrations._grpc_evidence import judgement_of
 from mtlspolicy.integrations._options import require_for_clients
@@ -40,9 +42,13 @@ _grpc: Any = import_module("grpc")
 _aio: Any = import_module("grpc.aio")
 
 __all__ = [
+    "AioChannel",
     "AioInterceptor",
+    "Channel",
     "Interceptor",
+    "aio_channel",
     "aio_server",
+    "channel",
     "channel_credentials",
     "credentials",
     "peer",

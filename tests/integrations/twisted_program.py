@@ -1,0 +1,78 @@
+"""A program that serves pages with Twisted over pyOpenSSL, of the files in its folder: it prints its port."""
+
+from __future__ import annotations
+
+import json
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Final
+
+from attrs import astuple
+from twisted.internet import interfaces, reactor
+from twisted.protocols.tls import TLSMemoryBIOFactory
+from twisted.web import resource, server
+
+from mtlspolicy import TrustStore, VerificationError, Verifier, policies, tls
+
+
+@policies.predicate("battery.not-listed")
+def not_listed(evidence: Any) -> bool:
+    """Permit what is not in the file of revoked certificates."""
+    return f"{evidence.path.end_entity.serial_number:x}" not in Path("revoked").read_text(encoding="ascii").split()
+
+
+def made_context() -> Any:
+    """Return a context that admits the name in a file, of the issuing CA, unless the number is in another file.
+
+    A CRL would have to be at hand before the handshake: nobody waits for facts there.
+    """
+    names = policies.CommonName(lambda: [Path("names").read_text(encoding="ascii")])
+    issuer = policies.IssuerPin.from_file("issuing.pem")
+    policy = names & issuer & not_listed
+    verifier = Verifier.for_clients(trust=TrustStore.from_file("root.pem"), policy=policy)
+    options = tls.ServerOptions(engine="pyopenssl")
+    credential = tls.Credential.from_files("server.pem", "server.key")
+    return tls.server_context(credential=credential, verifier=verifier, options=options)
+
+
+CONTEXT: Any = made_context()
+implementer: Final[Any] = import_module("zope.interface").implementer
+
+
+@implementer(interfaces.IOpenSSLServerConnectionCreator)
+class Creator:
+    """Makes each connection from the context."""
+
+    def serverConnectionForTLS(self, protocol: Any) -> Any:  # noqa: N802 - Twisted's name
+        """Return a connection."""
+        return CONTEXT.connection(peername=lambda: astuple(protocol.transport.getPeer())[1:])
+
+
+class Page(resource.Resource):
+    """Tells a caller who he is; ``/sam`` is for sam."""
+
+    isLeaf = True  # noqa: N815 - Twisted's name
+
+    def render_GET(self, request: Any) -> bytes:  # noqa: N802 - Twisted's name
+        """Answer."""
+        peer = tls.peer_of(request.channel.transport)
+        assert peer is not None
+        try:
+            if request.path == b"/sam":
+                peer.require(policies.CommonName("sam"))
+        except VerificationError as error:
+            request.setResponseCode(error.http_status)
+            return json.dumps({"error": error.code}).encode("ascii")
+        with Path("runs").open("ab") as file:
+            file.write(b"x")
+        return json.dumps({"peer": peer.common_name}).encode("ascii")
+
+
+if __name__ == "__main__":
+    run: Any = reactor
+    make: Any = TLSMemoryBIOFactory
+    site: Any = server.Site
+    page: Any = Page
+    port = run.listenTCP(0, make(Creator(), False, site(page(), timeout=20)), interface="127.0.0.1")  # noqa: FBT003
+    print(port.getHost().port, flush=True)  # noqa: T201 - what it was started for
+    run.run()
