@@ -15,10 +15,10 @@ from mtlspolicy import PathProfile, Resolver, TrustStore, Verifier, policies
 from mtlspolicy._chain import Possession, PresentedChain
 from mtlspolicy._evidence import RevocationStatus
 from mtlspolicy._pem import write_pem
-from mtlspolicy._resolver import Answer, settle
+from mtlspolicy._resolver import Answer, settle, settle_at_hand
 from mtlspolicy._revocation import OCSPQuestion, RevocationAnswer
 from mtlspolicy.errors import ConfigurationError
-from mtlspolicy.revocation import CRL, CRLFiles, RevocationList, _crl_files, crls_source
+from mtlspolicy.revocation import CRL, CRLFiles, RevocationList, _crl_files, _crl_list, crls_source
 from mtlspolicy.revocation._crl_index import SerialIndex
 from mtlspolicy.revocation._crl_set import Held, crl_answer, held_crls
 from mtlspolicy.testing import CertificateAuthority
@@ -425,3 +425,76 @@ def test_from_a_file_to_a_decision(tmp_path: Path, entries: tuple[Revoked, ...],
     outcome = settle(verifier.judgement(presented), Resolver({CRL: crls_source(CRLFiles(path))}))
     assert bool(outcome.decision) is permitted
     assert outcome.decision.code != "crl.unavailable"
+
+
+def at_hand(source: Any, question: Any = QUESTION) -> RevocationStatus | None:
+    """Return what the source answers where nobody can wait; ``None``: nothing."""
+    answer = source.at_hand(question)
+    return None if answer is None else answer.value.status
+
+
+@pytest.mark.usefixtures("clock")
+def test_a_handshake_that_cannot_wait_is_answered_from_short_files(tmp_path: Path) -> None:
+    """On an event loop nobody is refused for a file of some kilobytes, and its replacement counts at once there too."""
+    path = tmp_path / "ca.crl"
+    put(path, crl(age=2 * HOUR))
+    source = crls_source(CRLFiles(path))
+    assert (at_hand(source), at_hand(source, ABOUT_SAM)) == (GOOD, GOOD)
+    put(path, crl(FRODO_IS))
+    assert (at_hand(source), at_hand(source, ABOUT_SAM)) == (REVOKED, GOOD)
+    path.unlink()
+    assert at_hand(source, ABOUT_SAM) is GOOD, "it may be being replaced"
+    assert at_hand(source, None) is None
+    assert at_hand(crls_source([crl(FRODO_IS)])) is REVOKED
+
+
+def test_a_long_list_is_at_hand_once_it_was_read(tmp_path: Path, clock: Clock) -> None:
+    """What takes most of a second is done on a thread: the list, its signature by this issuer, and its entries."""
+    many = [Revoked(serial) for serial in range(1_000, 1_800)]
+    path = tmp_path / "ca.crl"
+    put(path, crl(*many, age=2 * HOUR))
+    assert path.stat().st_size > _crl_list.SHORT
+    source = crls_source(CRLFiles(path))
+    assert at_hand(source) is None
+    assert ask(source).status is GOOD
+    assert (at_hand(source), at_hand(source, ABOUT_SAM)) == (GOOD, GOOD)
+    other = CertificateAuthority("Root")
+    assert at_hand(source, asked(other.issue_client("frodo"), other)) is None, "another key, of the same name"
+    put(path, crl(*many, FRODO_IS))
+    assert at_hand(source) is None
+    assert ask(source).status is REVOKED
+    clock.now += 10
+    assert at_hand(source) is REVOKED
+
+
+@pytest.mark.usefixtures("clock")
+def test_a_folder_of_many_lists_is_not_gone_through_on_a_loop(tmp_path: Path) -> None:
+    """A few files are; where somebody reads them now, nobody waits."""
+    for number in range(_crl_files.FEW_FILES):
+        put(tmp_path / f"{number:02}.crl", crl(age=timedelta(minutes=number + 1)))
+    files = CRLFiles(tmp_path)
+    source = crls_source(files)
+    assert at_hand(source) is GOOD
+    for lock in (files._lock, source._lock):  # type: ignore[attr-defined]
+        with lock:
+            assert at_hand(source) is None
+    put(tmp_path / "99.crl", crl())
+    assert at_hand(source) is None
+    assert ask(source).status is GOOD
+    assert at_hand(source) is None
+
+
+@pytest.mark.parametrize("entries", [(), (FRODO_IS,)])
+def test_a_plain_server_of_asyncio_admits_the_first_time(entries: tuple[Revoked, ...], tmp_path: Path) -> None:
+    """With ``pending="refuse"``, and a second later as well, when the answer has to be had anew."""
+    path = tmp_path / "ca.crl"
+    put(path, crl(*entries))
+    verifier = Verifier.for_clients(
+        trust=TrustStore(anchors=[ROOT.certificate]),
+        policy=policies.CommonName("frodo") & policies.NotRevoked("crl"),
+    )
+    with Resolver({CRL: crls_source(CRLFiles(path))}) as resolver:
+        for _ in range(3):
+            judgement = verifier.judgement(PresentedChain((FRODO.der,), Possession.TLS))
+            decision = settle_at_hand(judgement, resolver).decision
+            assert decision.code == ("crl.revoked" if entries else "policy.all")

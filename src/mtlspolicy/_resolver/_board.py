@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from mtlspolicy._evidence import Fact, Need
 from mtlspolicy._resolver._flight import Flight, Slot
-from mtlspolicy._resolver._source import Answer, Terms
+from mtlspolicy._resolver._source import Answer, Instant, Terms
 from mtlspolicy._text import escape, quoted
 
 if TYPE_CHECKING:
@@ -79,6 +79,20 @@ class Board:
         with self.lock:
             found = {need: self._fresh(need, now, wall) for need in needs}
         return {need: fact for need, fact in found.items() if fact is not None}
+
+    def at_once(self, need: Need, answers: Instant) -> Fact | None:
+        """Return what a source answers at once for *need*; ``None``: nothing that is young enough. It is not kept."""
+        try:
+            answer = None if self.closed else answers(need.key)
+        except Exception as failure:  # noqa: BLE001 - whatever a source raises, there is no fact
+            self._tell_of(need.kind, self._reason(failure), clocks()[0])
+            return None
+        if answer is None:
+            return None
+        wall = clocks()[1]
+        obtained = min(answer.obtained_at or wall, wall)  # a time to come would make it young for ever
+        young = (wall - obtained).total_seconds() <= self._max_age(need)
+        return Fact(answer.value, obtained) if young else None
 
     def seek(self, need: Need, loop: asyncio.AbstractEventLoop | None) -> tuple[Fact | Flight | None, bool]:
         """Return the fact at hand, or the flight to wait for, or None: there will be none; and whether to start it."""
@@ -210,7 +224,9 @@ class Board:
             self._failures.popitem(last=False)
 
     def _tell(self, flight: Flight, reason: str, now: float) -> None:
-        kind = flight.slot[0]
+        self._tell_of(flight.slot[0], reason, now)
+
+    def _tell_of(self, kind: str, reason: str, now: float) -> None:
         if not self.closed and now - self._logged.get(kind, -math.inf) >= LOG_PAUSE:
             self._logged[kind] = now
             _log.warning("no fact from the source for %s: %s", quoted(kind), reason)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from mtlspolicy._evidence import Fact
 from mtlspolicy._resolver._board import Board
 from mtlspolicy._resolver._flight import INTERRUPTS, Flight, Workers
-from mtlspolicy._resolver._source import Answer, Source, Terms, is_async, readable_sources
+from mtlspolicy._resolver._source import Answer, Source, Terms, instant_of, is_async, readable_sources
 
 if TYPE_CHECKING:
     import asyncio
@@ -127,6 +127,8 @@ class Resolver:
     ) -> None:
         self._terms = Terms(deadline, max_entries, default_max_age, negative_max_age, max_pending).require()
         self._sources = readable_sources(sources)
+        found = {kind: instant_of(source) for kind, source in self._sources.items()}
+        self._instant = {kind: answers for kind, answers in found.items() if answers is not None}
         self._open_desk(_Desk(self._sources, self._terms))
 
     @property
@@ -140,8 +142,18 @@ class Resolver:
         return frozenset(self._sources)
 
     def at_hand(self, needs: Iterable[Need]) -> dict[Need, Fact]:
-        """Return the facts that are in the cache, young enough for their needs. No I/O."""
-        return self._current().board.at_hand(needs)
+        """Return the facts that are in the cache, young enough for their needs, or had at once. No I/O to speak of."""
+        board = self._current().board
+        if not self._instant:
+            return board.at_hand(needs)
+        wanted = tuple(needs)
+        found = board.at_hand(wanted)
+        for need in wanted:
+            answers = self._instant.get(need.kind)
+            fact = None if need in found or answers is None else board.at_once(need, answers)
+            if fact is not None:
+                found[need] = fact
+        return found
 
     def ask(
         self, needs: Iterable[Need], loop: asyncio.AbstractEventLoop | None

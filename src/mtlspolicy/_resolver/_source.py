@@ -7,12 +7,12 @@ import math
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from types import MappingProxyType
-from typing import Any, NamedTuple, TypeAlias, TypeGuard
+from typing import Any, NamedTuple, TypeAlias, TypeGuard, cast
 
 from mtlspolicy._text import quoted
 from mtlspolicy.errors import ConfigurationError
 
-__all__ = ["Answer", "Source", "Terms", "is_async", "readable_sources"]
+__all__ = ["Answer", "Instant", "Source", "Terms", "instant_of", "is_async", "readable_sources"]
 
 Source: TypeAlias = Callable[[Any], Any]
 """A function of a need's key, ``def`` or ``async def``, that returns the value (``None`` is a value: not there).
@@ -20,7 +20,12 @@ Source: TypeAlias = Callable[[Any], Any]
 A callable is all that a source is. What a later source needs besides fits in without a second protocol: everything that
 the answer depends on is in the key (so that flights and cache cannot mix two questions), and what a source knows about
 its answer's age and life it says by returning an `Answer`. To say "not to be had" a source raises.
+
+A callable object may have a method ``at_hand`` as well: it is given the key where nobody can wait, as in a handshake on
+an event loop, and returns an `Answer` that costs no I/O to speak of, or ``None``.
 """
+Instant: TypeAlias = "Callable[[Any], Answer | None]"
+"""Such a method."""
 
 
 class Answer:
@@ -103,6 +108,12 @@ def is_async(source: Source) -> bool:
     """Return whether calling *source* gives a coroutine: async functions, partials of them, objects called so."""
     call = getattr(source, "__call__", None)  # noqa: B004 - wanted is the method itself, to see whether it is async
     return inspect.iscoroutinefunction(source) or inspect.iscoroutinefunction(call)
+
+
+def instant_of(source: Source) -> Instant | None:
+    """Return the method of *source* that answers at once; ``None``: it has none."""
+    found: Any = getattr(source, "at_hand", None)
+    return cast("Instant", found) if callable(found) else None
 
 
 def _require_number(name: str, value: object, *, least: float = -math.inf, above: float = -math.inf) -> None:

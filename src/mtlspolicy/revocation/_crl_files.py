@@ -23,7 +23,7 @@ from mtlspolicy._revocation import CRL, CRLQuestion, shown
 from mtlspolicy._text import escape, quoted
 from mtlspolicy.errors import ConfigurationError, MalformedEvidence
 from mtlspolicy.revocation._crl_layout import MOST_PEM, crl_blocks
-from mtlspolicy.revocation._crl_list import RevocationList
+from mtlspolicy.revocation._crl_list import SHORT, RevocationList
 from mtlspolicy.revocation._crl_set import CRLInput, Held, crl_answer, held_crls
 from mtlspolicy.revocation._offline import RETRY, keep_for, obtained_at
 from mtlspolicy.revocation._seen import Seen
@@ -38,6 +38,8 @@ SETTLING: Final = 2.0
 file may bear the same time."""
 MOST_FILES: Final = 10_000
 """Of a directory; the rest, in the order of names, does not count."""
+FEW_FILES: Final = 16
+"""Files that are looked at in a handshake on an event loop."""
 _NAME: Final = re.compile(r"(?!\.).*\.(?:crl|pem|der|r[0-9]{1,6})", re.IGNORECASE | re.DOTALL)
 
 _Stamp = tuple[int, int, int, int, int]
@@ -70,6 +72,14 @@ class _File:
             self._fail("crl.absent", "is missing", clock)
         except OSError as error:
             self._fail("crl.unreadable", f"cannot be read: {escape(error.strerror or str(error))}", clock)
+
+    def is_quick(self, clock: float) -> bool:
+        """Return whether `refresh` would read nothing now, or little."""
+        try:
+            info = self.path.stat()
+        except OSError:
+            return True
+        return info.st_size <= SHORT or (clock < self._again and _stamp(info) == self._stamp)
 
     def _read(self, clock: float) -> None:
         self._stamp = None
@@ -149,9 +159,26 @@ class CRLFiles:
     def held(self) -> Held:
         """Return the CRLs as they are now, and what is wrong with files. Never raises."""
         with self._lock:
-            clock = self._clock()
-            files = self._refreshed(clock)
-            crls = [crl for file in files for crl in file.current(clock, self._max_stale)]
+            return self._held(self._clock())
+
+    def at_hand(self) -> Held | None:
+        """Return what `held` does, where that is quick: a few files, and no long one that has changed; else ``None``.
+
+        Waits for nobody, and asks the system about those files: for event loops.
+        """
+        if len(self._files) > FEW_FILES or not self._lock.acquire(blocking=False):
+            return None
+        try:
+            clock, paths = self._clock(), self._paths()
+            known = [self._files.get(path) or _File(path) for path in paths]
+            quick = len(paths) <= FEW_FILES and all(file.is_quick(clock) for file in known)
+            return self._held(clock) if quick else None
+        finally:
+            self._lock.release()
+
+    def _held(self, clock: float) -> Held:
+        files = self._refreshed(clock)
+        crls = [crl for file in files for crl in file.current(clock, self._max_stale)]
         problems = [(file.problem[0], f"{file.path} {file.problem[1]}") for file in files if file.problem is not None]
         return Held(tuple(crls), tuple(problems))
 
@@ -181,26 +208,51 @@ def crls_source(crls: CRLFiles | Iterable[CRLInput]) -> Callable[[Any], Answer]:
     that was accepted before.
 
     Args:
-        crls: CRLs, DER or PEM; or `CRLFiles`, looked at for each question, and again a second later.
+        crls: CRLs, DER or PEM; or `CRLFiles`, looked at for each question, and again a second later. A handshake that
+            cannot wait is answered at once where the files are few, and short or not changed since they were read.
 
     Raises:
         ConfigurationError: One of *crls* is something else than a CRL, or cannot be read.
     """
-    fixed = None if isinstance(crls, CRLFiles) else held_crls(crls)
-    if fixed is not None and fixed.problems:
-        raise ConfigurationError(f"crls_source: {fixed.problems[0][1]}")
-    seen, lock = Seen(), threading.Lock()
-    newest: dict[tuple[str, bytes, bytes, bool], datetime] = {}
+    return _CRLSource(crls)
 
-    def source(question: Any) -> Answer:
+
+class _CRLSource:
+    """See `crls_source`."""
+
+    def __init__(self, crls: CRLFiles | Iterable[CRLInput]) -> None:
+        self._files: CRLFiles | None = crls if isinstance(crls, CRLFiles) else None
+        self._fixed: Held = Held() if isinstance(crls, CRLFiles) else held_crls(crls)
+        if self._fixed.problems:
+            raise ConfigurationError(f"crls_source: {self._fixed.problems[0][1]}")
+        self._seen = Seen()
+        self._lock = threading.Lock()  # so that a long CRL is read once, by whoever asks first
+        self._newest: dict[tuple[str, bytes, bytes, bool], datetime] = {}
+
+    def __call__(self, question: Any) -> Answer:
+        """Return the answer to a `CRLQuestion`, which may take reading a file and verifying a signature."""
         if not isinstance(question, CRLQuestion):
             raise ConfigurationError(f"{CRL} is asked with a CRLQuestion, not {type(question).__name__}")
-        with lock:  # so that a long CRL is read once, by whoever asks first
-            held = crls.held() if isinstance(crls, CRLFiles) else fixed
-            at = now()
-            found = crl_answer(question, held or Held(), at=at, newest=newest)
-        answer = seen.judged(question, found)
-        keep = RETRY if fixed is None and not answer.final else keep_for(answer, question, at)
-        return Answer(answer, obtained_at=obtained_at(answer, at), keep=keep)
+        with self._lock:
+            return self._answer(question, self._fixed if self._files is None else self._files.held())
 
-    return source
+    def at_hand(self, question: Any) -> Answer | None:
+        """Return the answer if it takes a fraction of a handshake: nothing to be read, short CRLs or known ones."""
+        if not isinstance(question, CRLQuestion) or not self._lock.acquire(blocking=False):
+            return None
+        try:
+            held = self._fixed if self._files is None else self._files.at_hand()
+            name = question.certificate.layout.issuer
+            if held is None or not all(
+                crl.answers_at_once(question.issuer) for crl, _ in held.crls if crl.issuer == name
+            ):
+                return None
+            return self._answer(question, held)
+        finally:
+            self._lock.release()
+
+    def _answer(self, question: CRLQuestion, held: Held) -> Answer:
+        at = now()
+        answer = self._seen.judged(question, crl_answer(question, held, at=at, newest=self._newest))
+        keep = RETRY if self._files is not None and not answer.final else keep_for(answer, question, at)
+        return Answer(answer, obtained_at=obtained_at(answer, at), keep=keep)

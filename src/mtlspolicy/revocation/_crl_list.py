@@ -27,6 +27,8 @@ from mtlspolicy.revocation._unusable import Unusable
 
 __all__ = ["RevocationList"]
 
+SHORT: Final = 16 * 1024
+"""Octets of a CRL that is read and verified in a fraction of a handshake: some 400 entries."""
 _KEYS: Final = 64
 """Keys whose verdict on the signature is remembered; a CRL meets as many as there are CAs of one name."""
 
@@ -133,6 +135,12 @@ class RevocationList:
                 self._signatures.clear()
             self._signatures[key] = known
         return known
+
+    def answers_at_once(self, issuer: ParsedCertificate) -> bool:
+        """Return whether it is short, or all that takes long was done: the signature by *issuer*, and the entries."""
+        if len(self.der) <= SHORT:
+            return True
+        return issuer.layout.spki in self._signatures and (self._index is not None or self._problem is not None)
 
     def entries_of(self, serial: int) -> list[Entry]:
         """Return the entries with this serial number, in order; reads them all the first time.
