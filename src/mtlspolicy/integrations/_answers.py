@@ -6,9 +6,9 @@ import http
 import json
 from typing import Final, NamedTuple, TypeAlias
 
-from mtlspolicy.errors import MalformedEvidence, NoPeerCertificate, VerificationError
+from mtlspolicy.errors import ConfigurationError, MalformedEvidence, NoPeerCertificate, VerificationError
 
-__all__ = ["ABSENT", "Answer", "Refusal", "answer"]
+__all__ = ["ABSENT", "Answer", "Refusal", "answer", "responds"]
 
 Refusal: TypeAlias = VerificationError | MalformedEvidence
 ABSENT: Final = frozenset({400, 401, 403})
@@ -51,3 +51,14 @@ def answer(error: Refusal, *, absent: int = 403) -> Answer:
         # RFC 9110, 15.5.2 wants one; the code alone, because names in a certificate are hostile text
         headers.append(("WWW-Authenticate", f'Mutual error="{error.code}"'))
     return Answer(status, tuple(headers), body)
+
+
+def responds(refuse: object) -> bool:
+    """Return whether refusals are answered, as ``refuse="respond"`` says, and not ``"handshake"``.
+
+    Raises:
+        ConfigurationError: It is neither.
+    """
+    if refuse not in ("handshake", "respond"):
+        raise ConfigurationError(f'refuse={refuse!r}: "handshake" closes the connection, "respond" answers')
+    return refuse == "respond"

@@ -8,7 +8,7 @@ from __future__ import annotations
 import ssl
 from typing import TYPE_CHECKING, Any, cast
 
-from mtlspolicy.integrations._contexts import require_enforced
+from mtlspolicy.integrations._blocking import Refuse, listener_for
 from mtlspolicy.integrations._extra import Extra
 from mtlspolicy.integrations._immediate import ACCEPTED, accepted
 
@@ -28,14 +28,17 @@ class SSLAdapter(Adapter):
 
     Args:
         context: Of `tls.server_context`, or one that `tls.enforce` was called on.
+        refuse: What a client is told whom the context refuses: ``"handshake"``, nothing, its connection is closed; or
+            ``"respond"``, an answer of the table of codes to its first request, by the worker thread, and then it is
+            closed. The application sees neither. Whom OpenSSL refuses gets no answer either way.
+        absent: Status where no certificate came: 403, 400 or 401.
 
     Raises:
-        ConfigurationError: *context* has no verifier.
+        ConfigurationError: *context* has no verifier of clients, or the other arguments are none of these.
     """
 
-    def __init__(self, context: ssl.SSLContext) -> None:
-        require_enforced(context, "SSLAdapter")
-        self.context = context
+    def __init__(self, context: ssl.SSLContext, *, refuse: Refuse = "handshake", absent: int = 403) -> None:
+        self.context = listener_for(context, "SSLAdapter", refuse=refuse, absent=absent)
 
     def bind(self, sock: socket.socket) -> socket.socket:
         """Return the listening socket as it is: TLS begins with `wrap`."""

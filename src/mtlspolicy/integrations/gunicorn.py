@@ -5,50 +5,42 @@ WSGI workers behind a proxy need none of it: they give the socket of a request b
 
 from __future__ import annotations
 
-import logging
-import ssl
 from collections.abc import Callable
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
-from mtlspolicy.errors import ConfigurationError
-from mtlspolicy.integrations._contexts import require_enforced
-from mtlspolicy.tls._enforce import require_unpatched
+from mtlspolicy.integrations._gunicorn_hook import Hook
 
 if TYPE_CHECKING:
+    import ssl
+
+    from mtlspolicy.integrations._blocking import Refuse
     from mtlspolicy.integrations._uvicorn_worker import UvicornWorker
 
 __all__ = ["UvicornWorker", "ssl_context"]
 
-_NO_START: Final = 3
-"""Exit status of a worker that ends gunicorn as a whole, which would start it again for any other."""
-_LOG: Final = logging.getLogger("mtlspolicy.connection")
 
-
-def ssl_context(context: ssl.SSLContext) -> Callable[[Any, Any], ssl.SSLContext]:
+def ssl_context(
+    context: ssl.SSLContext, *, refuse: Refuse = "handshake", absent: int = 403
+) -> Callable[[Any, Any], ssl.SSLContext]:
     """Return the hook ``ssl_context`` of gunicorn's configuration file, beside ``certfile`` and ``keyfile``.
 
     For the workers ``sync``, ``gthread`` and `UvicornWorker`. gunicorn speaks TLS only where ``certfile``
     is set; what counts is the credential of *context*. Workers that replace `ssl` with classes of their own (gevent)
-    end gunicorn when they start, with exit status 3: their connections never ask a policy.
+    end gunicorn when they start, with exit status 3: their connections never ask a policy. So do, with
+    ``refuse="respond"``, workers that answer nobody (gunicorn's own for ASGI and Tornado).
 
     Args:
         context: Of `tls.server_context`, or one that `tls.enforce` was called on.
+        refuse: What a client is told whom the context refuses: ``"handshake"``, nothing, its connection is closed; or
+            ``"respond"``, an answer of the table of codes to its first request, by the worker, and then it is closed.
+            The application sees neither. Whom OpenSSL refuses gets no answer either way.
+        absent: Status where no certificate came: 403, 400 or 401.
 
     Raises:
-        ConfigurationError: *context* has no verifier.
+        ConfigurationError: *context* has no verifier of clients, or the other arguments are none of these.
     """
-    require_enforced(context, "ssl_context")
-
-    def hook(_config: object, _default: object) -> ssl.SSLContext:
-        try:
-            require_unpatched()
-        except ConfigurationError as error:
-            _LOG.critical("gunicorn cannot serve with this worker: %s", error)
-            raise SystemExit(_NO_START) from error
-        return context
-
-    return hook
+    return Hook(context, refuse=refuse, absent=absent)
 
 
 def __getattr__(name: str) -> Any:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from mtlspolicy.tls._latch import Latch
     from mtlspolicy.tls._object import LatchedObject
 
-__all__ = ["Answering", "Answers", "answering_listener"]
+__all__ = ["MOST_BYTES", "Answering", "Answers", "answering_listener", "let_in_to_answer"]
 
 Answers: TypeAlias = Callable[[VerificationError], asyncio.Protocol]
 """Makes the protocol that answers a refusal: the server's own, with an application that knows only the refusal."""
@@ -36,6 +36,16 @@ def answering_listener(context: ssl.SSLContext) -> ssl.SSLContext:
     Only the connections that this listener makes wait for a gate that answers; those that meet none are shut at their
     first byte. Other servers of the same context refuse in the handshake, as ever. OpenSSL finishes the handshakes of
     clients without certificate from now on, on this context, and the latch refuses them.
+
+    Raises:
+        ConfigurationError: As `let_in_to_answer`.
+    """
+    let_in_to_answer(context)
+    return _Listener(context)
+
+
+def let_in_to_answer(context: object) -> None:
+    """Have OpenSSL finish the handshakes of clients without certificate on *context*, so that they can be answered.
 
     Raises:
         ConfigurationError: It is no context of ours for servers (``tls.not-ours``), it is one of pyOpenSSL
@@ -60,7 +70,6 @@ def answering_listener(context: ssl.SSLContext) -> ssl.SSLContext:
             'would wait for clients that have no certificate; use client_certificate="optional"'
         )
     enforcement.let_certless_in()
-    return _Listener(context)
 
 
 class _Listener(ssl.SSLContext):

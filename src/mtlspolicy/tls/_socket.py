@@ -118,16 +118,19 @@ class LatchedSocket(ssl.SSLSocket):
                 raise rejected from error
             raise
         if latch.refused:
-            self._end()
-            latch.log(self)
+            self._close_refused(tls)
             raise latch.rejection()
+
+    def _close_refused(self, _tls: TLSObject) -> None:
+        """Shut the connection of a peer who was refused after the handshake, and log it."""
+        self._end()
+        self._latch.log(self)
 
     def _shake_hands(self, latch: Latch, tls: TLSObject, *, block: bool) -> None:
         if self._until is None:
             enforcement = self._enforcement = enforcement_of(tls.context)
-            self._until = time.monotonic() + (
-                _UNBOUND_TIMEOUT if enforcement is None else enforcement.handshake_timeout
-            )
+            patience = _UNBOUND_TIMEOUT if enforcement is None else enforcement.handshake_timeout
+            self._until = time.monotonic() + patience
             latch.peername = self.getpeername()
             if enforcement is not None:
                 self._keep_first = enforcement.many_hosts and tls.server_side
@@ -166,8 +169,7 @@ class LatchedSocket(ssl.SSLSocket):
 
     def _may_go_on(self, error: BaseException) -> bool:
         """Return whether the handshake may be taken up again: the time of the context is not over."""
-        waiting = isinstance(error, (*_WANTS, TimeoutError))
-        return waiting and self._until is not None and time.monotonic() < self._until
+        return isinstance(error, (*_WANTS, TimeoutError)) and self._until is not None and time.monotonic() < self._until
 
     def _decide_now(self) -> None:
         if tls_object(self) is None:
