@@ -6,6 +6,7 @@ import asyncio
 import http.client
 import ssl
 import threading
+import unittest
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -95,6 +96,7 @@ def _aiohttp(lab: Lab) -> Iterator[None]:
         await runner.cleanup()
 
     assert _asked(lab, held, clients, servers) == EXPECTED
+    asyncio.run(names["test_act"]())
 
 
 def _tornado(lab: Lab) -> Iterator[None]:
@@ -109,6 +111,19 @@ def _tornado(lab: Lab) -> Iterator[None]:
         await server.close_all_connections()
 
     assert _asked(lab, running, clients, servers) == EXPECTED
+
+    @asynccontextmanager
+    async def answering() -> AsyncGenerator[None, None]:
+        server = lab.namespace["answer"]()
+        yield
+        server.stop()
+        await server.close_all_connections()
+
+    told = [*EXPECTED[:2], (403, '{"error": "name.mismatch"}\n'), EXPECTED[3]]
+    assert _asked(lab, answering, clients, servers) == told
+    result = unittest.TestResult()
+    lab.namespace["ActTest"]("test_act").run(result)
+    assert (result.testsRun, result.errors + result.failures) == (1, [])
 
 
 def _websockets(lab: Lab) -> Iterator[None]:

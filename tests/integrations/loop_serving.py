@@ -68,6 +68,21 @@ class Row:
         return name in self.names
 
 
+class Slow(Row):
+    """A data base that answers when it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.released = threading.Event()
+
+    async def __call__(self, name: str) -> object:
+        """Wait for the release."""
+        self.asked += 1
+        while not self.released.is_set():  # noqa: ASYNC110 - by another thread
+            await asyncio.sleep(0.005)
+        return name in self.names
+
+
 @policies.lookup("loops.enrolled", key=lambda path: str(path.end_entity.subject), max_age=timedelta(microseconds=1))
 def enrolled(row: object, _evidence: Evidence) -> bool:
     """Admit who is in the data base."""
@@ -78,6 +93,13 @@ def server_context(policy: Policy = POLICY, **options: Any) -> ssl.SSLContext:
     """Return the context of a server that admits frodo and sam, of one issuing CA, who are not revoked."""
     verifier = Verifier.for_clients(trust=TRUST, policy=policy)
     return tls.server_context(credential=CREDENTIAL, verifier=verifier, **options)
+
+
+def holding(source: Any, **options: Any) -> ssl.SSLContext:
+    """Return a context that holds connections until *source* has said who is enrolled."""
+    given: Any = {"hold_timeout": PATIENCE, "pending": "hold", **options}
+    resolver = Resolver({"loops.enrolled": source}, deadline=PATIENCE)
+    return server_context(POLICY & enrolled, options=tls.ServerOptions(resolver=resolver, **given))
 
 
 def client_context(who: str | IssuedCertificate | None) -> ssl.SSLContext:
@@ -162,7 +184,10 @@ def open_files() -> int:
     return len(list(folder.iterdir())) if folder.is_dir() else 0
 
 
-async def ask_at_once(server: Server, number: int = 100) -> list[int]:
+_GET: Final = b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+
+
+async def ask_at_once(server: Server, number: int = 100, *, request: bytes = _GET) -> list[int]:
     """Return the status that each of *number* clients sees who come at once, every other of whom is refused."""
     good, bad = client_context("frodo"), client_context("wrong name")
 
@@ -172,7 +197,7 @@ async def ask_at_once(server: Server, number: int = 100) -> list[int]:
         except OSError:
             return 0
         try:
-            writer.write(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            writer.write(request)
             line = await reader.readline()
         except OSError:
             return 0

@@ -9,9 +9,9 @@ from typing import Final
 import pytest
 
 ROOT: Final = Path(__file__).parents[2]
-FRAMEWORKS: Final = ("aiohttp", "asgi", "django", "fastapi", "grpc", "tornado", "websockets", "wsgi")
+FRAMEWORKS: Final = ("aiohttp", "aiosmtpd", "asgi", "django", "fastapi", "grpc", "tornado", "websockets", "wsgi")
 OTHERS: Final = {
-    "cheroot", "gunicorn", "hypercorn", "requests", "testing", "urllib3", "uvicorn", "werkzeug", "wsgiref",
+    "cheroot", "gunicorn", "hypercorn", "requests", "testing", "tunnel", "urllib3", "uvicorn", "werkzeug", "wsgiref",
 }  # fmt: skip
 """Servers below ASGI and WSGI, clients, and what tests of applications need."""
 WORDS: Final = {"peer", "peer_or_none", "presented", "require"}

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import http.client
 import json
 import socket
 import sys
-import threading
-import time
 from collections.abc import Generator
 
 import pytest
@@ -16,27 +13,13 @@ from tornado import httputil, web
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
-from mtlspolicy import Resolver, Verifier, policies, tls
 from mtlspolicy.errors import ConfigurationError, NoPeerCertificate
 from mtlspolicy.integrations import tornado as ours
 from tests.integrations.loop_serving import (
-    CREDENTIAL,
-    POLICY,
-    REFUSED,
-    TRUST,
-    UNREVOKED,
-    Row,
     ask,
-    ask_at_once,
     client_context,
-    crl_resolver,
     dialed,
-    left_in_the_middle,
-    open_files,
-    outlives_trust,
     server_context,
-    silent,
-    until,
 )
 from tests.integrations.serving import FRODO, GOLLUM, PATIENCE, SAM, Server, item
 from tests.integrations.tornado_serving import application, behind_a_proxy, guarded, tornado_serving
@@ -63,12 +46,6 @@ def test_the_peer_of_the_connection_is_in_the_handler_and_headers_claim_nothing(
     reply = ask(direct, "frodo", f"Client-Cert: {item(SAM)}", "X-Forwarded-For: 10.0.0.1")
     assert (reply.status, reply.told["peer"]) == (200, "frodo")
     assert ask(direct, "frodo", path="/nowhere").status == 404
-
-
-@pytest.mark.parametrize("who", REFUSED)
-def test_no_application_code_runs_for_who_is_refused(direct: Server, who: str) -> None:
-    """A name, an issuing CA or a root that is not meant, an expired certificate and none see the connection end."""
-    assert ask(direct, who).status == 0
 
 
 def test_the_handler_asks_further(direct: Server) -> None:
@@ -187,22 +164,6 @@ def test_a_websocket_has_the_peer_and_is_closed_when_it_is_refused(direct: Serve
     assert json.loads(caught.value.response.body or b"") == {"error": "name.mismatch"}
 
 
-def test_one_hundred_at_once_half_of_them_refused_leave_nothing_behind(direct: Server) -> None:
-    """Every good client is served, no bad one is, and descriptors and threads are as before."""
-    assert ask(direct, "frodo").status == 200
-    files, threads = open_files(), threading.active_count()
-    assert asyncio.run(ask_at_once(direct)) == [200, 0] * 50
-    until(lambda: open_files() <= files and threading.active_count() <= threads)
-
-
-def test_who_leaves_in_the_handshake_or_says_nothing_holds_nobody_up(direct: Server) -> None:
-    """A client that is gone and clients that are silent change nothing for the next."""
-    for octets in (1, 50, 10_000):
-        left_in_the_middle(direct, octets)
-    with silent(direct):
-        assert ask(direct, "frodo").status == 200
-
-
 def test_who_leaves_with_the_request_is_not_judged(direct: Server, caplog: pytest.LogCaptureFixture) -> None:
     """A request whose end comes together with it has no socket to ask, and is no error of the server."""
     for _ in range(5):
@@ -212,65 +173,6 @@ def test_who_leaves_with_the_request_is_not_judged(direct: Server, caplog: pytes
             sock.close()
     assert ask(direct, "frodo").status == 200
     assert "Uncaught exception" not in caplog.text
-
-
-def test_a_fact_that_is_looked_up_is_there_when_the_client_comes_again() -> None:
-    """There is no gate: the first connection is refused, and its fact is asked for in the loop meanwhile."""
-    row = Row()
-    kept = policies.lookup("loops.kept", key=lambda path: str(path.end_entity.subject))(lambda found, _: found is True)
-    resolver = Resolver({"loops.kept": row})
-    context = server_context(POLICY & kept, options=tls.ServerOptions(resolver=resolver))
-    with tornado_serving(guarded(), context=context) as server:
-        assert again(server, "frodo") == 200
-        assert ask(server, "wrong name").status == 0
-
-
-def test_a_session_does_not_outlive_the_trust_in_its_ca() -> None:
-    """Rule 48: a resumed connection is judged as any other, and one whose CA was taken out is closed."""
-    told = outlives_trust(
-        lambda context: tornado_serving(guarded(), context=context),
-        b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
-    )
-    assert told[0] == (False, b"HTTP/1.1 200")
-    assert told[1][1] == b"HTTP/1.1 200"
-    assert told[2][1] == b""
-
-
-def test_revoked() -> None:
-    """A certificate on the CRL of its CA is refused, and the others are not, once the CRL was looked at."""
-    with crl_resolver() as resolver:
-        context = server_context(UNREVOKED, options=tls.ServerOptions(resolver=resolver))
-        with tornado_serving(guarded(), context=context) as server:
-            assert again(server, "frodo") == 200
-            assert [ask(server, "revoked").status for _ in range(5)] == [0] * 5
-
-
-def again(server: Server, who: str) -> int:
-    """Return the status once the client was admitted; 0: it never was."""
-    last = time.monotonic() + PATIENCE
-    status = 0
-    while not status and time.monotonic() < last:
-        status = ask(server, who).status
-    return status
-
-
-def test_a_context_that_holds_meets_no_gate_here() -> None:
-    """Refused on the first day, and nobody is admitted on half a decision."""
-    context = server_context(options=tls.ServerOptions(pending="hold"))
-    with tornado_serving(guarded(), context=context) as server:
-        assert ask(server, "frodo").status == 0
-
-
-@pytest.mark.parametrize(("host", "status"), [("localhost", 200), ("staff.example", 421)])
-def test_a_request_for_another_host_than_the_handshake_was_for_is_misdirected(host: str, status: int) -> None:
-    """The Host header has to be the one whose verifier judged."""
-    staff = tls.server_context(
-        credential=CREDENTIAL, verifier=Verifier.for_clients(trust=TRUST, policy=policies.CommonName("sam"))
-    )
-    context = server_context(options=tls.ServerOptions(virtual_hosts={"staff.example": staff}))
-    with tornado_serving(guarded(), context=context) as server, dialed(server, client_context("frodo")) as client:
-        text = f"GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
-        assert client.raw(text.encode("ascii")).status == status
 
 
 def test_the_proxy_says_who_it_is_and_the_application_does_not_see_how(proxied: Server) -> None:

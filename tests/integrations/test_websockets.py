@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
 import ssl
 import sys
-import threading
-from collections.abc import AsyncGenerator, Generator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Generator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -22,25 +20,17 @@ from websockets.sync.client import connect
 from mtlspolicy import Policy, ReferenceIdentifier, Resolver, Verifier, policies, tls
 from mtlspolicy.errors import ConfigurationError, NoPeerCertificate
 from mtlspolicy.integrations import websockets as ours
+from tests.integrations.direct import websockets_serving
 from tests.integrations.loop_serving import (
     CLIENTS,
-    CREDENTIAL,
     POLICY,
     REFUSED,
     SERVER,
     TRUST,
-    UNREVOKED,
     Row,
     client_context,
-    crl_resolver,
     enrolled,
-    in_a_loop,
-    left_in_the_middle,
-    open_files,
-    outlives_trust,
     server_context,
-    silent,
-    until,
 )
 from tests.integrations.serving import HOST, PATIENCE, Server, on_thread
 
@@ -59,17 +49,9 @@ async def greet(connection: Any) -> None:
 
 
 @contextmanager
-def serving(
-    context: ssl.SSLContext, *, begin: Any = ours.serve, loop: Any = None, handler: Any = greet, **options: Any
-) -> Generator[Server, None, None]:
+def serving(context: ssl.SSLContext, *, handler: Any = greet, **options: Any) -> Generator[Server, None, None]:
     """Serve by ``websockets.asyncio``."""
-
-    @asynccontextmanager
-    async def run(listener: socket.socket) -> AsyncGenerator[None, None]:
-        async with begin(handler, sock=listener.dup(), ssl=context, close_timeout=1, **options):
-            yield
-
-    with in_a_loop(run, factory=loop) as server:
+    with websockets_serving(context, handler=handler, **options) as server:
         yield server
 
 
@@ -182,79 +164,6 @@ def test_a_held_connection_waits_for_its_fact_and_then_is_served(loop: str) -> N
         row.names.clear()
         assert greeted(server, "frodo") == ""
     assert [type(connection) for connection in seen] == [Own]
-
-
-def test_a_session_does_not_outlive_the_trust_in_its_ca() -> None:
-    """Rule 48: a resumed connection is judged as any other, and one whose CA was taken out is closed."""
-    lines = [b"GET / HTTP/1.1", b"Host: localhost", b"Upgrade: websocket", b"Connection: Upgrade"]
-    lines += [b"Sec-WebSocket-Version: 13", b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==", b"", b""]
-    told = outlives_trust(serving, b"\r\n".join(lines))
-    assert told[0] == (False, b"HTTP/1.1 101")
-    assert told[1][1] == b"HTTP/1.1 101"
-    assert told[2][1] == b""
-
-
-def test_revoked() -> None:
-    """A certificate on the CRL of its CA is refused, and the others are not."""
-    with crl_resolver() as resolver:
-        context = server_context(UNREVOKED, options=tls.ServerOptions(resolver=resolver, pending="hold"))
-        with serving(context) as server:
-            assert greeted(server, "frodo") == "frodo"
-            assert greeted(server, "revoked") == ""
-
-
-def test_without_the_gate_a_context_that_holds_refuses_on_the_first_day() -> None:
-    """The library's own ``serve`` has no gate."""
-    context = server_context(options=tls.ServerOptions(pending="hold"))
-    with serving(context, begin=websockets.asyncio.server.serve) as server:
-        assert greeted(server, "frodo") == ""
-
-
-def test_a_request_for_another_host_than_the_handshake_was_for_is_misdirected() -> None:
-    """The Host header has to be the one whose verifier judged."""
-    staff = tls.server_context(
-        credential=CREDENTIAL, verifier=Verifier.for_clients(trust=TRUST, policy=policies.CommonName("sam"))
-    )
-    context = server_context(options=tls.ServerOptions(virtual_hosts={"staff.example": staff}))
-    with serving(context) as server:
-        uri = f"ws://staff.example:{server.address[1]}"
-        with socket.create_connection(server.address, PATIENCE) as plain:
-            sock = client_context("frodo").wrap_socket(plain, server_hostname="localhost")
-            with pytest.raises(InvalidStatus) as caught, connect(uri, sock=sock):
-                pass
-            sock.close()
-        assert caught.value.response.status_code == 421
-        assert greeted(server, "frodo") == "frodo"
-
-
-def test_one_hundred_at_once_half_of_them_refused_leave_nothing_behind(direct: Server) -> None:
-    """Every good client is greeted, no bad one is, and descriptors and threads are as before."""
-    assert greeted(direct, "frodo") == "frodo"
-    good, bad = client_context("frodo"), client_context("wrong name")
-
-    async def one(context: ssl.SSLContext) -> str:
-        try:
-            async with websockets.asyncio.client.connect(
-                f"wss://localhost:{direct.address[1]}", ssl=context, open_timeout=PATIENCE
-            ) as connection:
-                return str(await connection.recv())
-        except (OSError, EOFError, websockets.exceptions.WebSocketException):
-            return ""
-
-    async def crowd() -> list[str]:
-        return list(await asyncio.gather(*(one(bad if index % 2 else good) for index in range(100))))
-
-    files, threads = open_files(), threading.active_count()
-    assert asyncio.run(crowd()) == ["frodo", ""] * 50
-    until(lambda: open_files() <= files and threading.active_count() <= threads)
-
-
-def test_who_leaves_in_the_handshake_or_says_nothing_holds_nobody_up(direct: Server) -> None:
-    """A client that is gone and clients that are silent change nothing for the next."""
-    for octets in (1, 50, 10_000):
-        left_in_the_middle(direct, octets)
-    with silent(direct):
-        assert greeted(direct, "frodo") == "frodo"
 
 
 def test_the_server_of_threads_needs_the_context_alone() -> None:

@@ -154,13 +154,19 @@ def behind_a_proxy(**options: Any) -> ours.Middleware:
 
 @contextmanager
 def tornado_serving(
-    app: Any, *, context: Any = None, path: str | None = None, **options: Any
+    app: Any,
+    *,
+    context: Any = None,
+    path: str | None = None,
+    loop: Any = None,
+    server_class: type = HTTPServer,
+    **options: Any,
 ) -> Generator[Server, None, None]:
-    """Serve *app* by Tornado."""
+    """Serve *app* by Tornado, or by the server of ours."""
 
     @asynccontextmanager
     async def begin(listener: socket.socket) -> AsyncGenerator[None, None]:
-        server = HTTPServer(app, ssl_options=context, **options)
+        server = server_class(app, ssl_options=context, **options)
         taken = listener.dup()
         taken.settimeout(0)
         server.add_sockets([taken])
@@ -170,5 +176,5 @@ def tornado_serving(
             server.stop()
             await server.close_all_connections()
 
-    with in_a_loop(begin, path) as server:
+    with in_a_loop(begin, path, loop) as server:
         yield server

@@ -6,28 +6,29 @@ nor the headers of the proxy. What ``xheaders=True`` makes of the address has no
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, Unpack
+from typing import TYPE_CHECKING, Any, Final
 
-from mtlspolicy.errors import ConfigurationError, VerificationError
+from mtlspolicy.errors import VerificationError
 from mtlspolicy.integrations import _admission
 from mtlspolicy.integrations._answers import answer
 from mtlspolicy.integrations._carried import Carried, CarriedRequirement, require_seen
 from mtlspolicy.integrations._extra import Extra
 from mtlspolicy.integrations._log import log_refused
-from mtlspolicy.integrations._options import MiddlewareOptions, Source, settings_of
+from mtlspolicy.integrations._options import MiddlewareOptions
 
 with Extra("tornado"):
     from tornado import httputil, web, websocket
 
-    from mtlspolicy.integrations._tornado_request import SeenConnection, SeenRequest
+    from mtlspolicy.integrations._tornado_gate import HTTPServer
+    from mtlspolicy.integrations._tornado_middleware import Middleware
+    from mtlspolicy.integrations._tornado_request import SeenConnection
 
 if TYPE_CHECKING:
     from mtlspolicy._chain import PresentedChain
     from mtlspolicy._peer import VerifiedPeer
-    from mtlspolicy._verifier import Verifier
     from mtlspolicy.integrations._admission import Choice
 
-__all__ = ["Middleware", "MiddlewareOptions", "peer", "peer_or_none", "presented", "require"]
+__all__ = ["HTTPServer", "Middleware", "MiddlewareOptions", "peer", "peer_or_none", "presented", "require"]
 
 Asked = web.RequestHandler | httputil.HTTPServerRequest
 _POLICY_VIOLATION: Final = 1008
@@ -98,46 +99,6 @@ class require:  # noqa: N801 - called as the functions of this name in the other
             return await self._ask(asked)
         except VerificationError as error:
             raise _ended(asked, error) from error
-
-
-class Middleware(httputil.HTTPServerConnectionDelegate):
-    """Admits the sender of each request, WebSockets and unknown paths included, or answers in place of *app*.
-
-    For ``HTTPServer(Middleware(app, source="connection"), ssl_options=context)``. Tornado shakes hands itself, outside
-    of asyncio's transports: there is no gate, and with ``pending="hold"`` each connection is refused. Facts of the
-    handshake have to be at hand, or are there when the client comes again.
-
-    Args:
-        app: The ``tornado.web.Application``, or another delegate.
-        source: Where the certificate comes from: ``"connection"`` where Tornado itself speaks TLS with a context of
-            ours, or a `ForwardedSource`.
-        verifier: `Verifier.for_clients`, for a `ForwardedSource`.
-        **options: `MiddlewareOptions`. ``select`` is called with an ``HTTPServerRequest``.
-
-    Raises:
-        ConfigurationError: What was given does not go together.
-    """
-
-    def __init__(
-        self,
-        app: httputil.HTTPServerConnectionDelegate,
-        *,
-        source: Source,
-        verifier: Verifier | None = None,
-        **options: Unpack[MiddlewareOptions],
-    ) -> None:
-        if not isinstance(app, httputil.HTTPServerConnectionDelegate):
-            raise ConfigurationError(f"Middleware({type(app).__name__}): give the tornado.web.Application")
-        self._app = app
-        self._settings = settings_of(source, verifier, options)
-
-    def start_request(self, server_conn: object, request_conn: httputil.HTTPConnection) -> httputil.HTTPMessageDelegate:
-        """Return what receives one request."""
-        return SeenRequest(self._app, server_conn, SeenConnection(request_conn, self._settings), self._settings)
-
-    def on_close(self, server_conn: object) -> None:
-        """Tell the application that a connection was closed."""
-        self._app.on_close(server_conn)
 
 
 def _connection_of(asked: Asked) -> Any:

@@ -12,18 +12,19 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from mtlspolicy import tls
 from mtlspolicy._policy import Policy
-from mtlspolicy.errors import ConfigurationError, NoPeerCertificate, VerificationError
+from mtlspolicy.errors import NoPeerCertificate, VerificationError
 from mtlspolicy.integrations import _admission
 from mtlspolicy.integrations._admission import Admission, Choice
-from mtlspolicy.integrations._answers import answer
+from mtlspolicy.integrations._answers import answer, responds
 from mtlspolicy.integrations._authority import require_authority
 from mtlspolicy.integrations._carried import Carried, CarriedRequirement
 from mtlspolicy.integrations._extra import Extra
 from mtlspolicy.integrations._immediate import accepted
 from mtlspolicy.integrations._log import log_refused
+from mtlspolicy.tls._answering import answering_listener
 from mtlspolicy.tls._gate import Gatekeeper
 from mtlspolicy.tls._gate_register import Register
-from mtlspolicy.tls._serving import _verifies_clients
+from mtlspolicy.tls._serving import require_for_loop
 
 with Extra("websockets"):
     from websockets.asyncio.server import ServerConnection
@@ -33,6 +34,7 @@ with Extra("websockets"):
 if TYPE_CHECKING:
     from mtlspolicy._chain import PresentedChain
     from mtlspolicy._peer import VerifiedPeer
+    from mtlspolicy.integrations._refusing import Refuse
 
 __all__ = ["peer", "peer_or_none", "presented", "refuse_unless", "require", "serve"]
 
@@ -125,6 +127,7 @@ def serve(
     port: int | None = None,
     *,
     ssl: ssl.SSLContext,
+    refuse: Refuse = "handshake",
     **options: Any,
 ) -> Any:
     """Serve as ``websockets.asyncio.server.serve`` does, with the gate in front of each connection.
@@ -137,18 +140,17 @@ def serve(
         host: As for websockets.
         port: As for websockets.
         ssl: A context of `tls.server_context`, or one that `tls.enforce` was called on. Required.
+        refuse: What a client is told whom the context refuses: ``"handshake"``, nothing, its connection is closed; or
+            ``"respond"``, an HTTP answer of the table of codes, in place of the upgrade. Handler and hooks see neither.
+            Whom OpenSSL refuses, a certificate of an unknown CA for example, gets no answer either way.
         options: Whatever else ``serve`` of websockets takes.
 
     Raises:
         ConfigurationError: The context has no verifier of ours for clients, so that every connection would be refused.
     """
-    if not _verifies_clients(ssl):
-        raise ConfigurationError(
-            "serve(ssl=...) takes a context that verifies clients: build it with tls.server_context, or call "
-            "tls.enforce(context, Verifier.for_clients(...)) on it",
-            code="tls.not-ours",
-        )
-    options["create_connection"] = _gated(options.pop("create_connection", None) or ServerConnection)
+    answers = responds(refuse)
+    listener = answering_listener(ssl) if answers else require_for_loop(ssl, "serve(ssl=...)")
+    options["create_connection"] = _gated(options.pop("create_connection", None) or ServerConnection, answers=answers)
     options["process_request"] = _judged_here(options.pop("process_request", None))
     select: Any = options.get("select_subprotocol")
     if select is not None:
@@ -157,7 +159,7 @@ def serve(
             return select(waiting.made, offered)
 
         options["select_subprotocol"] = selected
-    return _serve(handler, host, port, ssl=ssl, **options)
+    return _serve(handler, host, port, ssl=listener, **options)
 
 
 class _Waiting(Gatekeeper):
@@ -165,8 +167,14 @@ class _Waiting(Gatekeeper):
 
     __slots__ = ("_make", "made")
 
-    def __init__(self, make: Callable[[], ServerConnection], register: Register) -> None:
-        super().__init__(self._now, register)
+    def __init__(
+        self,
+        make: Callable[[], ServerConnection],
+        register: Register,
+        refusing: Callable[[VerificationError], ServerConnection],
+        answering: Register | None,
+    ) -> None:
+        super().__init__(self._now, register, None if answering is None else refusing, answering)
         self._make = make
         self.made: ServerConnection | None = None
 
@@ -180,11 +188,35 @@ class _Waiting(Gatekeeper):
         return made
 
 
-def _gated(make: Callable[..., ServerConnection]) -> Callable[..., Any]:
-    register = Register()
+class _Refused(ServerConnection):
+    """The connection of a refused client, which is answered in place of the upgrade, whatever else was said.
+
+    Args:
+        error: The refusal.
+    """
+
+    def __init__(self, error: VerificationError, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._error = error
+
+    async def handshake(
+        self, process_request: object = None, process_response: object = None, server_header: str | None = None
+    ) -> None:
+        """Read the request and answer it; the hooks are the application's, and are not asked."""
+        del process_request, process_response
+        await super().handshake(lambda _connection, _request: _response(self, self._error), None, server_header)
+
+
+def _gated(make: Callable[..., ServerConnection], *, answers: bool) -> Callable[..., Any]:
+    register, answering = Register(), Register() if answers else None
 
     def create_connection(*arguments: Any, **options: Any) -> _Waiting:
-        return _Waiting(lambda: make(*arguments, **options), register)
+        return _Waiting(
+            lambda: make(*arguments, **options),
+            register,
+            lambda error: _Refused(error, *arguments, **options),
+            answering,
+        )
 
     return create_connection
 
@@ -225,6 +257,10 @@ def _unwrapped(policy: Any) -> Any:
 
 def _refused(connection: Any, error: VerificationError) -> Response:
     log_refused(error, str(accepted(_below(connection)).address))
+    return _response(connection, error)
+
+
+def _response(connection: Any, error: VerificationError) -> Response:
     what = answer(error)
     response: Response = connection.respond(what.status, what.body.decode("ascii"))
     for name, value in what.headers:

@@ -20,7 +20,7 @@ from mtlspolicy.tls._openssl import GONE
 
 if TYPE_CHECKING:
     from mtlspolicy._decision import Decision
-    from mtlspolicy._judgement import Outcome
+    from mtlspolicy._judgement import Judgement, Outcome
     from mtlspolicy.tls._answering import Answers
     from mtlspolicy.tls._options import ServerOptions
 
@@ -141,13 +141,10 @@ class Gatekeeper(asyncio.Protocol):
 
     def _settled_at_once(self, latch: Latch) -> bool:
         """Judge again, now that the address is known; where facts are to be had, go on in a task."""
-        options = cast("ServerOptions", latch.options)
-        judgement = latch.judgement
-        if judgement is None:  # refused in the handshake already, and here to be told so
-            return latch.settle(cast("Outcome", latch.outcome))
-        outcome = settle_at_hand(judgement, options.resolver)
-        if options.resolver is None or not outcome.needs:
+        outcome = outcome_at_once(latch)
+        if outcome is not None:
             return latch.settle(outcome)
+        options, judgement = cast("ServerOptions", latch.options), cast("Judgement", latch.judgement)
         full = self._register.enter(self._origin, options)
         if full is not None:
             latch.refuse(refusal("gate.full", f"{full}: look at the source of the facts, or raise the bound"))
@@ -232,6 +229,18 @@ class Gatekeeper(asyncio.Protocol):
         except BaseException:
             transport.abort()
             raise
+
+
+def outcome_at_once(latch: Latch) -> Outcome | None:
+    """Judge a claimed connection again, now that its address is known; ``None``: there are facts to be waited for.
+
+    One that was refused in the handshake already, and is here to be told so, keeps its outcome.
+    """
+    options, judgement = cast("ServerOptions", latch.options), latch.judgement
+    if judgement is None:
+        return cast("Outcome", latch.outcome)
+    outcome = settle_at_hand(judgement, options.resolver)
+    return outcome if options.resolver is None or not outcome.needs else None
 
 
 def latch_of(connection: object) -> Latch | None:

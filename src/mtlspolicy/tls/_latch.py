@@ -54,7 +54,7 @@ REFUSED: Final = LatchState.REFUSED
 
 _GATE_MISSING: Final = (
     'the context was built with pending="hold", and the connection reached no gate: serve with tls.start_server or '
-    'wrap the protocol factory in mtlspolicy.tls.gate, or use pending="refuse"'
+    'what mtlspolicy.integrations has for your server, wrap the protocol factory in tls.gate, or use pending="refuse"'
 )
 
 

@@ -6,16 +6,40 @@ import asyncio
 import gc
 import socket
 import ssl
+import sys
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from mtlspolicy import Possession, policies, tls
 from mtlspolicy.errors import ConfigurationError, VerificationError
-from mtlspolicy.tls import _cpython, _hook, _log
+from mtlspolicy.tls import _cpython, _log
 from mtlspolicy.tls._enforcement import enforcement_of
 
 ASKING = (tls.peer_of, tls.decision_of, tls.presented_by)
+
+
+class Searched:
+    """In place of the clock and of the search: each search through all objects takes some seconds, by that clock."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *, seconds: float, found: object = None) -> None:
+        self.now, self.spent, self.seconds = 1000.0, 0.0, seconds
+        self.everywhere = self.young = 0
+        self._found = found
+        monkeypatch.setattr(_log, "time", SimpleNamespace(monotonic=lambda: self.now))
+        monkeypatch.setattr(_log, "uvloop_peername", self.search)
+        monkeypatch.setattr(_log, "SEARCHES", _log.Searches(most_blocks=sys.maxsize))
+
+    def search(self, _: object, generations: int = 3) -> object:
+        """Find nothing among young objects, and what it was told among all."""
+        if generations < 3:
+            self.young += 1
+            return None
+        self.everywhere += 1
+        self.spent += self.seconds
+        self.now += self.seconds
+        return self._found
 
 
 class Claims:
@@ -205,22 +229,102 @@ def test_event_loops_tell_the_policy_the_address_of_the_socket(loop: str, pki: A
     assert [peer.connection.transport_address for peer in outcomes] == ["127.0.0.1"] * 15
 
 
-@pytest.mark.timeout(300)  # a quarter of a minute on two idle cores
 def test_nobody_fills_a_loop_with_searches_for_an_address(pki: Any, pair: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where no address can be had each refusal would walk through all objects: after a burst that is left out."""
-    searches: list[object] = []
-
-    def search(part: object) -> object:
-        searches.append(part)
-        return _cpython.uvloop_peername(part)
-
-    monkeypatch.setattr(_hook, "uvloop_peername", search)
-    monkeypatch.setattr(_log, "SEARCHES", _log.Buckets(burst=10, rate=0.0))  # however slow the machine is
+    """Where no address can be had each refusal would walk through all objects: for 100 times as long none does."""
+    searched = Searched(monkeypatch, seconds=0.05)
     context = pki.server(policies.CommonName("frodo") & policies.PeerAddress("127.0.0.1"))
-    for _ in range(30):
-        with pytest.raises(tls.HandshakeRejected, match=r"address\.unknown"):
-            pair(context, pki.plain_client(), "localhost").shake()
-    assert len(searches) == 10
+
+    def refuse(times: int) -> None:
+        for _ in range(times):
+            with pytest.raises(tls.HandshakeRejected, match=r"address\.unknown"):
+                pair(context, pki.plain_client(), "localhost").shake()
+
+    refuse(15)
+    assert searched.everywhere == 2  # once for a decision, once for a line
+    searched.now += 4.89
+    refuse(1)
+    assert searched.everywhere == 2
+    searched.now += 0.12
+    refuse(5)
+    assert searched.everywhere == 4
+
+
+@pytest.mark.parametrize("seconds", [2.0, 0.5, 0.001])
+def test_searches_take_a_hundredth_of_the_time(seconds: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever a search costs in a process of any size: of all the time one per cent goes into them, at most."""
+    searched = Searched(monkeypatch, seconds=seconds)
+    searches = _log.Searches(most_blocks=sys.maxsize)
+    began = searched.now
+    while searched.now < began + 1000 * seconds + 100:
+        for search in (searches.for_line, searches.for_decision):
+            search(object())
+        searched.now += max(0.1, seconds)
+    took = searched.now - began
+    assert searched.spent > 4 * seconds
+    assert searched.spent <= 2 * (seconds + 0.01 * took)  # lines and decisions, and the first of each
+
+
+def test_addresses_that_are_found_for_decisions_cost_no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody who is to be admitted is refused because a connection before his took long to be found."""
+    searched = Searched(monkeypatch, seconds=2.0, found=("192.0.2.7", 1))
+    searches = _log.Searches()
+    assert [searches.for_decision(object()) for _ in range(5)] == [("192.0.2.7", 1)] * 5
+    assert searched.everywhere == 5
+    assert searches.for_line(object()) is not None
+    assert searches.for_line(object()) is None  # a line is a line without an address too
+    assert searches.for_decision(object()) is not None
+    searches.clear()
+    assert searches.for_line(object()) is not None
+
+
+def test_lines_in_a_large_process_have_young_objects_searched(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing ends a search before its time, so that in a process with many objects the first is left out as well."""
+    searched = Searched(monkeypatch, seconds=2.0, found=("192.0.2.7", 1))
+    searches = _log.Searches(most_blocks=0)
+    assert searches.for_line(object()) is None
+    assert searched.everywhere == 0
+    assert searched.young == 1
+
+
+def test_a_collector_that_is_off_is_not_gone_through_for_who_only_connects(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where it is switched off every object is young: then none is taken for young, and what is asked for is found."""
+    loop = pytest.importorskip("uvloop.loop")
+    seen: list[object] = []
+
+    def get_objects(generation: int) -> list[object]:
+        seen.append(generation)
+        return []
+
+    def get_referrers(part: object) -> list[object]:
+        seen.append(part)
+        return [seen]
+
+    off = SimpleNamespace(isenabled=lambda: False, get_objects=get_objects, get_referrers=get_referrers)
+    monkeypatch.setattr(_cpython, "gc", off)
+    assert loop.SSLProtocol is not None
+    assert _cpython.uvloop_peername("me", 2) is None
+    assert seen == []
+    assert _cpython.uvloop_peername("me") is None
+    assert seen == ["me"]
+
+
+def test_of_several_threads_one_searches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Threads that refuse at one time do not go through all objects one after the other; a failure ends it as well."""
+    searches = _log.Searches(most_blocks=sys.maxsize, pause=0.0)
+    seen: list[int] = []
+
+    def search(part: object, generations: int = 3) -> object:
+        seen.append(generations)
+        if seen == [3]:
+            assert searches.for_line(part) is None  # as from another thread, while this one is at it
+            raise MemoryError
+        return None
+
+    monkeypatch.setattr(_log, "uvloop_peername", search)
+    with pytest.raises(MemoryError):
+        searches.for_line(object())
+    searches.for_line(object())
+    assert seen == [3, 2, 3]
 
 
 def test_rule_4_a_certificate_that_changed_has_no_peer(pki: Any, pair: Any) -> None:
