@@ -16,7 +16,9 @@ import threading
 import time
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from importlib.util import find_spec, module_from_spec
 from pathlib import Path
+from types import FunctionType
 from typing import Any
 
 KEPT = ("the middleware", "our context alone", "our context alone, again", "a bare context")
@@ -124,21 +126,40 @@ async def serve_uvicorn(context: ssl.SSLContext) -> None:
 
 
 async def serve_kept_alive(http: str, ours: ssl.SSLContext, bare: ssl.SSLContext) -> None:
-    """Serve with uvicorn and its protocol *http* on the listeners of `KEPT`: with the middleware, and without it."""
+    """Serve with uvicorn and its protocol *http* on the listeners of `KEPT`: with the middleware, and without it.
+
+    CPython fits bytecode to the types that it meets. Our protocol is a class of its own below uvicorn's, so that two
+    listeners with the same code would slow each other, h11's by three microseconds a request; a server has one of them.
+    So each has a copy of the code that it would otherwise share.
+    """
     import uvicorn
 
     from mtlspolicy.integrations import uvicorn as with_middleware
 
-    options: dict[str, Any] = {**UVICORN, "loop": "asyncio", "http": http, "access_log": False}
+    options: dict[str, Any] = {**UVICORN, "loop": "asyncio", "access_log": False}
     configs = [
-        with_middleware.config(_application, context=ours, **options),
-        *(uvicorn.Config(_application, **options) for _ in range(3)),
+        with_middleware.config(_copy_of_application(), context=ours, http=http, **options),
+        *(uvicorn.Config(_copy_of_application(), http=_copy_of_protocol(http), **options) for _ in range(3)),
     ]
     for config, context in zip(configs[1:], (ours, ours, bare), strict=True):
         config.load()
         config.ssl = context
     answer_questions(*[await _started(uvicorn.Server(config)) for config in configs])
     await asyncio.Event().wait()
+
+
+def _copy_of_application() -> Any:
+    return FunctionType(_application.__code__.replace(), globals())
+
+
+def _copy_of_protocol(http: str) -> Any:
+    """Return the class of uvicorn's protocol *http*, of a copy of its module."""
+    found = find_spec(f"uvicorn.protocols.http.{http}_impl")
+    if found is None or found.loader is None:
+        raise AssertionError(f"uvicorn has no {http}")
+    module = module_from_spec(found)
+    found.loader.exec_module(module)
+    return getattr(module, {"h11": "H11Protocol", "httptools": "HttpToolsProtocol"}[http])
 
 
 async def _started(server: Any) -> int:

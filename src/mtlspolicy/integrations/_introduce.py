@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from mtlspolicy.integrations import asgi
 from mtlspolicy.integrations._immediate import ACCEPTED, Accepted
 
-__all__ = ["Introduced"]
+__all__ = ["Introduced", "introduced"]
 
 
 class Introduced:
@@ -27,3 +28,9 @@ class Introduced:
         """Serve one scope of this connection: what is returned is the application's own, to be awaited."""
         scope[ACCEPTED] = self._accepted
         return self._app(scope, receive, send)
+
+
+def introduced(app: Any, accepted: Accepted) -> Any:
+    """Return *app*, which a server of ours calls itself, for the requests on *accepted*."""
+    served = app._served_on(accepted) if type(app) is asgi.Middleware else None
+    return served or Introduced(app, accepted)

@@ -126,7 +126,7 @@ def log_hidden(error: Refusal, status: int) -> None:
 
 async def serve(
     app: Callable[[Any, Any, Any], Awaitable[Any]], ends: tuple[Any, Receive, Send], admission: Admission, *,
-    kept_apart: Callable[[Any], Headers],
+    kept_apart: Callable[[Any], Headers] | None,
 ) -> None:  # fmt: skip
     """Run *app*; answer what it was told by `peer` or `require` where it lets that pass.
 
@@ -134,7 +134,7 @@ async def serve(
         app: The application.
         ends: Scope, receive and send of the request.
         admission: Who was admitted with it, in the scope already.
-        kept_apart: What becomes of the headers of a response.
+        kept_apart: What becomes of the headers of a response; ``None``: they are sent as they are.
     """
     scope, receive, send = ends
     outgoing = Outgoing(send, admission, kept_apart)
@@ -144,7 +144,8 @@ async def serve(
         if not await outgoing.answered(error, ends):
             raise
     else:
-        await outgoing.release()
+        if outgoing.held is not None:
+            await outgoing.release()
 
 
 async def refuse(error: Refusal, ends: tuple[Any, Receive, Send], *, absent: int, connected: bool = False) -> None:

@@ -1,6 +1,7 @@
-"""One request through a source and a verifier, alike for ASGI and WSGI: what is read, what is asked, who is admitted.
+"""The steps of one request through a source and a verifier: what is read, what is asked, who is admitted.
 
-It waits for nothing: whoever calls settles the judgement, blocking or not. Nothing is kept for the next request.
+They wait for nothing: `_course` puts them together for servers that await, WSGI does for threads. Nothing is kept for
+the next request.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from mtlspolicy.errors import (
 from mtlspolicy.forwarded._gate import ImmediatePeer
 from mtlspolicy.forwarded._headers import _LONGEST, _remembered, canonical
 from mtlspolicy.integrations._admission import Admission, undecided
+from mtlspolicy.integrations._immediate import Accepted
 from mtlspolicy.integrations._options import require_for_clients
 from mtlspolicy.tls._address import ip_address_of
 
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
     from mtlspolicy._judgement import Judgement, Outcome
     from mtlspolicy.forwarded._headers import HeaderPairs, JoinedHeaders
     from mtlspolicy.forwarded._source import ForwardedSource, Request
-    from mtlspolicy.integrations._immediate import Accepted, Shown
+    from mtlspolicy.integrations._immediate import Shown
     from mtlspolicy.integrations._options import Settings
 
 __all__ = [
@@ -202,13 +204,13 @@ def admission_on_connection(accepted: Accepted | None, settings: Settings) -> Ad
     return admission_by(found, found.shown(), settings)
 
 
-def require_accepted(accepted: Accepted | None) -> Accepted:
-    """Return *accepted*.
+def require_accepted(accepted: object) -> Accepted:
+    """Return *accepted* if it is a connection.
 
     Raises:
-        ConfigurationError: The server tells nothing of the connection.
+        ConfigurationError: It is none: the server tells nothing of the connection.
     """
-    if accepted is None:
+    if not isinstance(accepted, Accepted):
         raise ConfigurationError(f'source="connection": this server hides the connection: {_REMEDY}')
     return accepted
 

@@ -12,15 +12,16 @@ if TYPE_CHECKING:
     from mtlspolicy.integrations._admission import Admission
     from mtlspolicy.integrations._immediate import Accepted, Shown
 
-__all__ = ["extension_of", "tls_extension"]
+__all__ = ["tls_extension", "write_extension"]
 
 _VERSIONS: Final = {"TLSv1": 0x0301, "TLSv1.1": 0x0302, "TLSv1.2": 0x0303, "TLSv1.3": 0x0304}
 
 
-def extension_of(accepted: Accepted, shown: Shown) -> dict[str, Any]:
-    """Return ``scope["extensions"]["tls"]`` for one request: what `tls_extension` states, in objects of its own.
+def write_extension(scope: dict[str, Any], accepted: Accepted, shown: Shown) -> None:
+    """Write ``scope["extensions"]["tls"]`` for one request: what `tls_extension` states, in objects of its own.
 
     Args:
+        scope: Of the request.
         accepted: A connection that TLS of ours has admitted.
         shown: What its handshake has shown. Nothing of it changes as long as that stands.
     """
@@ -29,7 +30,8 @@ def extension_of(accepted: Accepted, shown: Shown) -> dict[str, Any]:
         stated = shown.extension = tls_extension(cast("ssl.SSLObject", accepted.ssl_object), shown)
     own = stated.copy()
     own["client_cert_chain"] = stated["client_cert_chain"].copy()
-    return own
+    others = scope.get("extensions")
+    scope["extensions"] = {**others, "tls": own} if others else {"tls": own}
 
 
 def tls_extension(connection: ssl.SSLSocket | ssl.SSLObject, admission: Admission | Shown) -> dict[str, Any]:

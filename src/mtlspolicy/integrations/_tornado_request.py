@@ -5,28 +5,18 @@ The application gets a connection object of ours, which carries who was admitted
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Awaitable, Callable
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from collections.abc import Awaitable
+from typing import TYPE_CHECKING, Any, Final
 
 from tornado import httputil
 
-from mtlspolicy._resolver import settle_async
 from mtlspolicy.errors import MalformedEvidence, VerificationError
 from mtlspolicy.integrations._answers import Answer, answer
-from mtlspolicy.integrations._authority import require_authority
+from mtlspolicy.integrations._course import Asked, admission_of
 from mtlspolicy.integrations._immediate import accepted
 from mtlspolicy.integrations._log import log_refused
-from mtlspolicy.integrations._request import (
-    admission_on_connection,
-    admitted,
-    judgement_of,
-    read,
-    selected,
-    without,
-    without_certificate,
-)
+from mtlspolicy.integrations._request import without
+from mtlspolicy.integrations._stand_in import StandIn
 
 if TYPE_CHECKING:
     from mtlspolicy.forwarded._source import ForwardedSource
@@ -34,8 +24,10 @@ if TYPE_CHECKING:
     from mtlspolicy.integrations._immediate import Accepted
     from mtlspolicy.integrations._options import Settings
 
-__all__ = ["SeenConnection", "SeenRequest"]
+__all__ = ["STAND_IN", "RefusedRequest", "SeenConnection", "SeenRequest"]
 
+STAND_IN: Final = "_mtlspolicy_stand_in"
+"""Where Tornado's connection of a test's request has its peer. The type counts and not the name."""
 _DIGITS = 7
 """Of the length of a body that is read for nobody: less than a million octets."""
 _Line = httputil.RequestStartLine | httputil.ResponseStartLine
@@ -80,6 +72,41 @@ class SeenConnection(httputil.HTTPConnection):
         return getattr(self.below, name)
 
 
+class RefusedRequest(httputil.HTTPMessageDelegate):
+    """Receives one request and answers it with a refusal, whatever it asks for.
+
+    Args:
+        connection: Takes the answer.
+        what: The answer.
+    """
+
+    def __init__(self, connection: httputil.HTTPConnection, what: Answer) -> None:
+        self._connection = connection
+        self._what = what
+        self._method = ""
+
+    def headers_received(self, start_line: _Line, headers: httputil.HTTPHeaders) -> None:
+        """Answer at once, unless a small body is read first: Tornado then ends the connection, body or not."""
+        line: Any = start_line
+        self._method = line.method
+        if not _is_short(headers):
+            self.finish()
+
+    def data_received(self, chunk: bytes) -> None:
+        """Throw a part of the body away."""
+
+    def finish(self) -> None:
+        """Answer; Tornado calls this once, and not after an answer."""
+        code, _, phrase = self._what.status_line.partition(" ")
+        line = httputil.ResponseStartLine("HTTP/1.1", int(code), phrase)
+        body = None if self._method == "HEAD" else self._what.body
+        self._connection.write_headers(line, httputil.HTTPHeaders(dict(self._what.headers)), body)
+        self._connection.finish()
+
+    def on_connection_close(self) -> None:
+        """Do nothing: nobody waits for the answer."""
+
+
 class SeenRequest(httputil.HTTPMessageDelegate):
     """Receives one request: judges its sender on the headers, and only then makes the receiver of the application."""
 
@@ -91,14 +118,14 @@ class SeenRequest(httputil.HTTPMessageDelegate):
         self._connection = connection
         self._settings = settings
         self._inner: httputil.HTTPMessageDelegate | None = None
-        self._refuse: Callable[[], None] | None = None
 
     async def headers_received(self, start_line: _Line, headers: httputil.HTTPHeaders) -> None:
         """Judge the sender; hand the request on, or answer."""
         connection, settings = self._connection, self._settings
         if connection.below.stream.closed():  # the request and its end came together: nobody is there to answer
             return
-        end = accepted(connection.below.stream.socket)
+        known = getattr(connection.below, STAND_IN, None)
+        end = known if type(known) is StandIn else accepted(connection.below.stream.socket)
         connection.address = str(end.address)
         kept = headers if settings.source is None else stripped(settings.source, headers)
         line: Any = start_line
@@ -107,9 +134,8 @@ class SeenRequest(httputil.HTTPMessageDelegate):
             connection.admission = await self._admission(request, headers, end)
         except (VerificationError, MalformedEvidence) as error:
             log_refused(error, connection.address)
-            self._refuse = partial(self._answer, answer(error, absent=settings.absent), line.method)
-            if not _is_short(headers):
-                self._refuse()  # at once: Tornado then ends the connection, with the body or without
+            self._inner = RefusedRequest(connection, answer(error, absent=settings.absent))
+            self._inner.headers_received(start_line, headers)
             return
         inner = self._app.start_request(self._server, connection)
         self._inner = inner
@@ -125,45 +151,19 @@ class SeenRequest(httputil.HTTPMessageDelegate):
         """Say that the request is complete."""
         if self._inner is not None:
             self._inner.finish()
-        elif self._refuse is not None:
-            self._refuse()
 
     def on_connection_close(self) -> None:
         """Say that the connection ended before."""
         if self._inner is not None:
             self._inner.on_connection_close()
 
-    def _answer(self, what: Answer, method: str) -> None:
-        code, _, phrase = what.status_line.partition(" ")
-        line = httputil.ResponseStartLine("HTTP/1.1", int(code), phrase)
-        body = None if method == "HEAD" else what.body
-        self._connection.write_headers(line, httputil.HTTPHeaders(dict(what.headers)), body)
-        self._connection.finish()
-
     async def _admission(
         self, request: httputil.HTTPServerRequest, headers: httputil.HTTPHeaders, end: Accepted
     ) -> Admission:
-        settings = self._settings
-        if settings.source is None:
-            admission = admission_on_connection(end, settings)
-            require_authority(end, [(b"host", host.encode("latin-1")) for host in headers.get_list("Host")])
-            return admission
-        there = end.peer()
-        found = read(settings.source, list(headers.get_all()), there, request.version.removeprefix("HTTP/"))
-        anonymous = without_certificate(found.chain, settings)
-        if anonymous is not None:
-            return anonymous
-        verifier = settings.verifier or selected(await self._select(request))
-        judgement = judgement_of(verifier, there, found)
-        return admitted(judgement, await settle_async(judgement, settings.resolver), settings)
-
-    async def _select(self, request: httputil.HTTPServerRequest) -> Any:
-        select: Any = self._settings.select  # there where there is no verifier
-        try:
-            found = select(request)
-            return await found if inspect.isawaitable(found) else found
-        except Exception as error:  # noqa: BLE001 - whatever it raises is a refusal
-            return error
+        version, fields = request.version.removeprefix("HTTP/"), list(headers.get_all())
+        hosts = ((b"host", host.encode("latin-1")) for host in headers.get_list("Host"))
+        asked = Asked(request, headers=fields, http_version=version, hosts=hosts)
+        return await admission_of(end, asked, self._settings)
 
 
 def _is_short(headers: httputil.HTTPHeaders) -> bool:

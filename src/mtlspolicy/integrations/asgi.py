@@ -6,13 +6,11 @@ beyond its request, since one connection of a proxy carries the requests of many
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final, TypeAlias, Unpack
 
-from mtlspolicy._resolver import settle_async
 from mtlspolicy._verifier import Verifier
-from mtlspolicy.errors import ConfigurationError, MalformedEvidence, VerificationError
+from mtlspolicy.errors import MalformedEvidence, VerificationError
 from mtlspolicy.forwarded._gate import ImmediatePeer
 from mtlspolicy.forwarded._source import ForwardedSource
 from mtlspolicy.integrations._admission import (
@@ -24,24 +22,14 @@ from mtlspolicy.integrations._admission import (
     peer_or_none,
     presented,
 )
-from mtlspolicy.integrations._authority import require_authority
+from mtlspolicy.integrations._course import Asked, admission_of
 from mtlspolicy.integrations._immediate import ACCEPTED, Accepted
+from mtlspolicy.integrations._on_connection import OnConnection, require_request
 from mtlspolicy.integrations._options import MiddlewareOptions, Settings, Source, settings_of
-from mtlspolicy.integrations._outgoing import Headers, Outgoing, refuse
-from mtlspolicy.integrations._request import (
-    admission_by,
-    admitted,
-    judgement_of,
-    read,
-    require_accepted,
-    require_no_doubt,
-    selected,
-    stated_peer,
-    without,
-    without_certificate,
-)
-from mtlspolicy.integrations._stand_in import StandIn, accepted_of
-from mtlspolicy.integrations._tls_extension import extension_of
+from mtlspolicy.integrations._outgoing import Headers, refuse, serve
+from mtlspolicy.integrations._request import require_no_doubt, stated_peer, without
+from mtlspolicy.integrations._stand_in import accepted_of
+from mtlspolicy.integrations._tls_extension import write_extension
 
 __all__ = ["Middleware", "MiddlewareOptions", "peer", "peer_or_none", "presented", "require"]
 
@@ -51,7 +39,6 @@ Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App: TypeAlias = Callable[[Any, Any, Any], Awaitable[Any]]
 
 _OURS: Final = "mtlspolicy."
-_REQUESTS: Final = frozenset({"http", "websocket"})
 
 
 def require(policy: Choice) -> AsyncRequirement:
@@ -93,111 +80,63 @@ class Middleware:
         self._app: App = app
         self._settings = settings_of(source, verifier, options)
         self._kept_apart = _keeping_apart(self._settings)
-        self._harmless: tuple[str, ...] = ()
-        """Names of the last scope in which there was nothing to be removed."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one scope: ``lifespan`` goes on as it is, ``http`` and ``websocket`` when their sender is admitted."""
-        if scope["type"] not in _REQUESTS:
-            await self._beside(scope, receive, send)
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
             return
+        require_request(scope)
         # read once: the specification allows any iterable, and servers may go on filling a list of theirs
         headers = list(scope["headers"])
-        inner = dict(scope)
-        inner["headers"] = headers
-        names = tuple(inner)
-        if names != self._harmless:  # a server's names, the same with each request
-            inner = self._cleaned(inner, names)
-        accepted = inner.get(ACCEPTED)
+        inner = self._inner(scope, headers)
         try:
-            if self._settings.source is None and type(accepted) is Accepted:
-                admission = self._on_connection(inner, accepted)
-            else:
-                admission = await self._admission(scope, headers, inner)
+            admission = await self._admission(scope, headers, inner)
         except (VerificationError, MalformedEvidence) as error:
             await refuse(error, (scope, receive, send), absent=self._settings.absent)
             return
         admission.absent = self._settings.absent
         inner[ADMISSION] = admission
-        outgoing = Outgoing(send, admission, self._kept_apart)
-        try:
-            await self._app(inner, receive, outgoing.send)
-        except Exception as error:
-            if not await outgoing.answered(error, (inner, receive, send)):
-                raise
-        else:
-            if outgoing.held is not None:
-                await outgoing.release()
+        await serve(self._app, (inner, receive, send), admission, kept_apart=self._kept_apart)
 
-    async def _beside(self, scope: Scope, receive: Receive, send: Send) -> None:
-        kind = scope["type"]
-        if kind != "lifespan":
-            raise ConfigurationError(f"a scope of type {kind!r}: nobody can be admitted by what is not HTTP")
-        await self._app(scope, receive, send)
+    def _served_on(self, accepted: Accepted) -> App | None:
+        """Return the application for the requests of one connection, see `OnConnection`; ``None``: there is none.
 
-    def _cleaned(self, inner: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
-        """Return *inner* without what an application could take for our word, whoever wrote it."""
-        if any(name.startswith(_OURS) and name != ACCEPTED for name in names):
-            return {name: inner[name] for name in names if not name.startswith(_OURS) or name == ACCEPTED}
-        self._harmless = names
-        return inner
+        For servers of ours which call it themselves, so that nobody has written into its scopes.
+        """
+        settings = self._settings
+        return None if settings.source is not None else OnConnection(self._app, accepted, settings).serve
 
-    def _on_connection(self, inner: dict[str, Any], accepted: Accepted) -> Admission:
-        """Return who was admitted in the handshake, and write the TLS extension into *inner*."""
-        shown = accepted.shown()
-        admission = admission_by(accepted, shown, self._settings)
-        if shown.several_hosts:
-            require_authority(accepted, inner["headers"])
-        stated = {"tls": extension_of(accepted, shown)}
-        others = inner.get("extensions")
-        inner["extensions"] = {**others, **stated} if others else stated
-        return admission
-
-    async def _admission(self, scope: Scope, headers: Headers, inner: dict[str, Any]) -> Admission:
-        """Return who was admitted by the proxy's word, or by a test's; *inner* is what the application sees."""
-        accepted = accepted_of(inner.pop(ACCEPTED, None))
-        if accepted is not None:
-            inner[ACCEPTED] = accepted
+    def _inner(self, scope: Scope, headers: Headers) -> dict[str, Any]:
+        """Return a copy of *scope* without what an application could take for our word, whoever wrote it."""
+        source = self._settings.source
+        inner = {name: value for name, value in scope.items() if not name.startswith(_OURS)}
+        inner["headers"] = headers if source is None else without(source.own, headers)
         extensions = inner.get("extensions", ())
         if "tls" in extensions:  # of a TLS whose client is another one, or that is not ours
             inner["extensions"] = {name: value for name, value in extensions.items() if name != "tls"}
-        source = self._settings.source
-        if source is not None:
-            inner["headers"] = without(source.own, headers)
-        if isinstance(accepted, StandIn):
-            return accepted.admission(self._settings)
-        if source is None:
-            return self._on_connection(inner, require_accepted(accepted))
-        return await self._forwarded(source, scope, headers, inner)
+        return inner
 
-    async def _forwarded(
-        self, source: ForwardedSource, scope: Scope, headers: Headers, inner: dict[str, Any]
-    ) -> Admission:
-        """Return who was admitted by what the proxy forwards; *inner* is what the application will see of *scope*."""
-        accepted: Accepted | None = inner.get(ACCEPTED)
-        version = scope.get("http_version")
-        end = self._stated(source, scope, headers) if accepted is None else accepted.peer()
-        found = read(source, headers, end, version)
-        anonymous = without_certificate(found.chain, self._settings)
-        if anonymous is not None:
-            return anonymous
-        verifier = self._settings.verifier or selected(await self._select(inner))
-        judgement = judgement_of(verifier, end, found)
-        return admitted(judgement, await settle_async(judgement, self._settings.resolver), self._settings)
+    async def _admission(self, scope: Scope, headers: Headers, inner: dict[str, Any]) -> Admission:
+        """Return who was admitted with one request; *inner* is what the application sees of *scope*."""
+        settings = self._settings
+        accepted = accepted_of(scope.get(ACCEPTED))
+        end: Accepted | ImmediatePeer | None = accepted
+        if accepted is not None:
+            inner[ACCEPTED] = accepted
+        elif settings.source is not None:
+            end = self._stated(settings.source, scope, headers)
+        asked = Asked(inner, headers=headers, http_version=scope.get("http_version"), hosts=headers)
+        admission = await admission_of(end, asked, settings)
+        if settings.source is None and type(accepted) is Accepted:
+            write_extension(inner, accepted, accepted.shown())
+        return admission
 
     def _stated(self, source: ForwardedSource, scope: Scope, headers: Headers) -> ImmediatePeer:
         address, port = scope.get("client") or (None, None)
         end = stated_peer(address, port, headers, believed=self._settings.address_is_transport)
         require_no_doubt(source, headers, scope.get("http_version"))
         return end
-
-    async def _select(self, inner: dict[str, Any]) -> Any:
-        select = self._settings.select
-        try:
-            found = select(inner)  # type: ignore[misc]  # there where there is no verifier
-            return await found if inspect.isawaitable(found) else found
-        except Exception as error:  # noqa: BLE001 - whatever it raises is a refusal
-            return error
 
 
 def _keeping_apart(settings: Settings) -> Callable[[Any], Headers] | None:

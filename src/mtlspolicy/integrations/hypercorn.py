@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from mtlspolicy.errors import ConfigurationError
 from mtlspolicy.integrations._extra import Extra
 from mtlspolicy.integrations._immediate import Accepted, accepted
-from mtlspolicy.integrations._introduce import Introduced
+from mtlspolicy.integrations._introduce import introduced
 from mtlspolicy.integrations._refusing import Direct, Refuse
 
 with Extra("hypercorn"):
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Outermost", "config", "serve"]
 
+_KEPT: Final = "mtlspolicy_accepted"
 _DEPTH: Final = 4
 """Layers between an application and the server of a connection: stream, protocol, server; and one to spare."""
 
@@ -53,10 +54,10 @@ class Outermost:
         if server is None:
             await self._app(scope, receive, send)
             return
-        found = accepted(server.writer.transport)
+        found = _accepted_on(server)
         if scope["http_version"] == "2" and not _agreed_on_http2(found):
             found = Accepted(None)  # a connection of nobody
-        await Introduced(self._app, found)(scope, receive, send)
+        await introduced(self._app, found)(scope, receive, send)
 
 
 def _server_of(send: Any) -> TCPServer | None:
@@ -67,6 +68,16 @@ def _server_of(send: Any) -> TCPServer | None:
             return owner
         send = getattr(owner, "send", None)
     return None
+
+
+def _accepted_on(server: TCPServer) -> Accepted:
+    """Return the connection of *server*, whose socket is asked once: the object itself keeps the answer."""
+    transport, known = server.writer.transport, vars(server).get(_KEPT)
+    if type(known) is Accepted and known.connection is transport:
+        return known
+    found = accepted(transport)
+    setattr(server, _KEPT, found)
+    return found
 
 
 def _agreed_on_http2(found: Accepted) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Callable, Iterable
+from importlib import import_module
 from typing import Any, Final, TypeVar
 
 from mtlspolicy._chain import Possession
@@ -16,6 +17,7 @@ from mtlspolicy._peer import VerifiedPeer
 from mtlspolicy.errors import ConfigurationError, VerificationError
 from mtlspolicy.integrations._admission import ADMISSION, Admission
 from mtlspolicy.integrations._answers import answer
+from mtlspolicy.integrations._callers import called_from, is_below
 from mtlspolicy.integrations._immediate import ACCEPTED
 from mtlspolicy.integrations._outgoing import serve
 from mtlspolicy.integrations._ssl_client import write_names
@@ -27,6 +29,11 @@ _RUNNERS: Final = ("_pytest", "unittest.case", "unittest.suite", "unittest.loade
 """Modules one of which has called whoever calls `as_peer`: Django's is of unittest. ``unittest.mock`` is none."""
 _CLIENTS: Final = ("starlette.testclient", "httpx", "httpx2", "werkzeug.test", "flask.testing", "django.test.client")
 """Modules, with what is below them, that hand a request to an application without a socket."""
+_SERVED: Final = (
+    ("aiohttp.web", "Application", "_aiohttp_stand_in"),
+    ("tornado.httputil", "HTTPServerConnectionDelegate", "_tornado_stand_in"),
+)
+"""Frameworks with servers of their own, what an application of theirs is, and where its peer comes in."""
 _TEST_ADDRESS: Final = ["testclient", 50000]
 """What Starlette's test client gives as its address."""
 _REMEDY: Final = (
@@ -42,10 +49,12 @@ def as_peer(app: _App, peer: VerifiedPeer | None) -> _App:
     A middleware of ours in *app* takes the peer as verified and asks its ``policy=`` alone; where *app* has none, this
     answers refusals as one. For Flask: ``app.wsgi_app = as_peer(app.wsgi_app, peer)``, then ``app.test_client()``. For
     Django: ``as_peer(django.test.Client(), peer)``, or an ``AsyncClient``; the client itself is changed and returned.
-    There is no ``scope["extensions"]["tls"]``.
+    There is no ``scope["extensions"]["tls"]``. A ``web.Application`` of aiohttp is itself changed and returned, and
+    starts under ``aiohttp.test_utils`` alone; for Tornado return ``as_peer(app, peer)`` from ``get_app`` of
+    ``tornado.testing.AsyncHTTPTestCase``.
 
     Args:
-        app: An ASGI or WSGI application, or a test client of Django.
+        app: An ASGI or WSGI application, a test client of Django, or an application of aiohttp or Tornado.
         peer: Of ``mtlspolicy.testing.peer("frodo")``; ``None``: a client without a certificate.
 
     Raises:
@@ -63,8 +72,14 @@ def as_peer(app: _App, peer: VerifiedPeer | None) -> _App:
     if django is not None and isinstance(given, django.RequestFactory):
         given.request = _asked(given.request, peer, asynchronous=isinstance(given, django.AsyncRequestFactory))
         return app
+    for framework, name, home in _SERVED:
+        module = sys.modules.get(framework)  # who has not imported it has no application of it
+        if module is not None and isinstance(given, getattr(module, name)):
+            return import_module(f"{__package__}.{home}").stand_in(given, peer)  # type: ignore[no-any-return]
     if not callable(given):
-        raise ConfigurationError(f"as_peer({type(app).__name__}): give an ASGI or WSGI application")
+        raise ConfigurationError(
+            f"as_peer({type(app).__name__}): give an ASGI or WSGI application, or one of aiohttp or Tornado"
+        )
     called = given if inspect.isroutine(given) else type(given).__call__
     made: Any = (_ASGI if inspect.iscoroutinefunction(called) else _WSGI)(given, peer)
     return made  # type: ignore[no-any-return]  # called like it, which is all that a test client does
@@ -80,11 +95,8 @@ def _require_runner() -> None:
     Raises:
         ConfigurationError: None is.
     """
-    frame = inspect.currentframe()
-    while frame is not None:
-        if _is_below(frame.f_globals.get("__name__"), _RUNNERS):
-            return
-        frame = frame.f_back
+    if called_from(_RUNNERS):
+        return
     raise ConfigurationError(
         "as_peer(...) was not called from a test: no pytest or unittest is among its callers. It admits whomever it is "
         "told to, so that it belongs into tests and fixtures alone"
@@ -103,13 +115,9 @@ def _require_client(end: object, client: object = None) -> None:
         ConfigurationError: It does not.
     """
     module = getattr(end, "__module__", None)
-    talks = _is_below(module, ["anyio.streams.memory"]) and client == _TEST_ADDRESS
-    if not talks and not _is_below(module, _CLIENTS):
+    talks = is_below(module, ["anyio.streams.memory"]) and client == _TEST_ADDRESS
+    if not talks and not is_below(module, _CLIENTS):
         raise ConfigurationError(f"as_peer: a request came from {module}, which is no test client: {_REMEDY}")
-
-
-def _is_below(module: object, packages: Iterable[str]) -> bool:
-    return isinstance(module, str) and any(module == name or module.startswith(f"{name}.") for name in packages)
 
 
 def _written(environ: dict[str, Any], admission: Admission) -> dict[str, Any]:

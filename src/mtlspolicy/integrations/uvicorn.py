@@ -6,9 +6,8 @@ the application, and answers refusals where it is told to. It decides nothing.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -16,8 +15,9 @@ from mtlspolicy import tls
 from mtlspolicy.errors import ConfigurationError
 from mtlspolicy.integrations._extra import Extra
 from mtlspolicy.integrations._immediate import accepted
-from mtlspolicy.integrations._introduce import Introduced
+from mtlspolicy.integrations._introduce import introduced
 from mtlspolicy.integrations._refusing import Direct, Refuse
+from mtlspolicy.integrations._uvicorn_refusals import Refusals
 from mtlspolicy.tls._gate import answering_gate
 
 with Extra("uvicorn"):
@@ -59,7 +59,7 @@ class _Introducing:
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Ask the socket while it is surely open."""
         super().connection_made(transport)  # type: ignore[misc]
-        self.app = Introduced(self.app, accepted(transport))
+        self.app = introduced(self.app, accepted(transport))
 
 
 class _Requests(_Introducing):
@@ -83,11 +83,13 @@ class _WithoutTrailers(_Requests):
     """
 
     headers: list[tuple[bytes, bytes]]
+    _completed: Callable[[], None]
+    """What uvicorn's own does, by a name, since ``super()`` is slow where it runs once a request."""
 
     def on_headers_complete(self) -> None:
         """Give the application the list as it is now."""
         self.scope["headers"] = self.headers.copy()
-        super().on_headers_complete()  # type: ignore[misc]
+        self._completed()
 
 
 class _Refused:
@@ -110,7 +112,8 @@ def _introducing(base: type) -> type:
     """Return *base* with what is mixed in, under a name by which a worker of another process finds it as well."""
     request = _WithoutTrailers if hasattr(base, "on_headers_complete") else _Requests
     mixed = request if hasattr(base, "_should_upgrade") else _Introducing
-    return type(base.__name__, (mixed, base), {"__module__": __name__, "__doc__": mixed.__doc__})
+    own = {"__module__": __name__, "__doc__": mixed.__doc__, "_completed": getattr(base, "on_headers_complete", None)}
+    return type(base.__name__, (mixed, base), own)
 
 
 def __getattr__(name: str) -> Any:
@@ -242,14 +245,15 @@ class Gated:
 
     def _gate(self, arguments: dict[str, Any]) -> Callable[[], asyncio.BaseProtocol]:
         answering = self._answering
-
-        def serving() -> asyncio.BaseProtocol:
-            made: asyncio.BaseProtocol = self._protocol(**arguments)
-            return made
-
+        serving = partial(self._protocol, **arguments)
         if answering is None:
             return tls.gate(serving)
-        return answering_gate(serving, lambda error: answering.protocol(error, arguments))
+        refusals = Refusals(arguments["server_state"])
+
+        def refusing(error: VerificationError) -> asyncio.Protocol:
+            return answering.protocol(error, {**arguments, "server_state": refusals.state()})
+
+        return answering_gate(serving, refusing)
 
 
 class _Answering:
@@ -265,10 +269,8 @@ class _Answering:
         self._direct = direct
 
     def protocol(self, error: VerificationError, arguments: dict[str, Any]) -> asyncio.Protocol:
-        """Return the protocol for one connection, refused with *error*.
-
-        Its requests do not count for ``limit_max_requests``: whoever is refused could end the server with them.
-        """
-        made = self._class(**{**arguments, "server_state": copy.copy(arguments["server_state"])})
+        """Return the protocol for one connection, refused with *error*."""
+        made = self._class(**arguments)
         made.app = self._direct.refusing(error)
+        made.limit_concurrency = None  # the gate counts these, and over its bound nobody is answered
         return cast("asyncio.Protocol", made)
