@@ -50,6 +50,7 @@ CODES: Final[dict[str, Code]] = {
         "name constraints that the profile cannot evaluate, or that exclude a name", BAD_CERTIFICATE
     ),
     "path.weak-key": Code("a public key below the accepted strength or of an unaccepted kind", BAD_CERTIFICATE),
+    "path.refused-by-server": Code("a server with TLS of its own has refused the certificate", BAD_CERTIFICATE),
     "path.too-long": Code("the path needs more certificates than the limit", BAD_CERTIFICATE),
     "path.too-many": Code("more candidate paths than the limit", INDETERMINATE),
     "path.error": Code("path validation failed with an unexpected error", BAD_CERTIFICATE),

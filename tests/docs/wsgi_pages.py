@@ -6,6 +6,7 @@ import contextlib
 import http.client
 import json
 import ssl
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def _wsgi_servers(lab: Lab) -> Iterator[None]:
-    """The small server of the page greets frodo by name, and tells everybody else that they are refused."""
+    """The small server greets frodo by name and tells all others that they are refused; CherryPy's closes on them."""
     root = CertificateAuthority("Clients")
     root.issue_server("localhost").files(".", name="server")
     Path("clients-ca.pem").write_bytes(root.pem)
@@ -31,6 +32,28 @@ def _wsgi_servers(lab: Lab) -> Iterator[None]:
         status, text = lab.get(client, root)
         assert (status, json.loads(text)) == (403, {"error": code})
     small.server_close()
+    site: Any = lab.namespace["cherrypy"].server.httpserver
+    assert site.bind_addr == ("127.0.0.1", lab.port)
+    with _started(site) as lab.port:
+        assert lab.get(root.issue_client("frodo"), root) == (200, "hello frodo\n")
+        for refused in (root.issue_client("sam"), None):
+            with pytest.raises((OSError, http.client.HTTPException)):
+                lab.get(refused, root)
+
+
+@contextlib.contextmanager
+def _started(site: Any) -> Iterator[int]:
+    """Run the server of CherryPy, on a port of its own, without the engine, which ends the process where it fails."""
+    site.bind_addr = ("127.0.0.1", 0)
+    site.prepare()
+    thread = threading.Thread(target=site.serve)
+    thread.start()
+    try:
+        yield site.bind_addr[1]
+    finally:
+        site.stop()
+        thread.join(20)
+        assert not thread.is_alive()
 
 
 def _ask_later(lab: Lab) -> Iterator[None]:

@@ -11,6 +11,7 @@ import pytest
 
 from mtlspolicy import ConfigurationError, VerificationError, policies, testing
 from mtlspolicy.integrations import django as ours
+from mtlspolicy.integrations._log import LIMITER
 from mtlspolicy.integrations.testing import as_peer
 from tests.integrations import django_site
 from tests.integrations.frameworks import ROWS
@@ -19,7 +20,7 @@ from tests.integrations.serving import FOREIGN, ROOT
 _test: Any = import_module("django.test")  # after the settings; a package without types
 AsyncClient, Client, RequestFactory = _test.AsyncClient, _test.Client, _test.RequestFactory
 if TYPE_CHECKING:
-    SimpleTestCase = object
+    from unittest import TestCase as SimpleTestCase
 else:
     SimpleTestCase = _test.SimpleTestCase
 PEERS: Any = {name: testing.peer(name) for name in ("frodo", "sam")} | {None: None}
@@ -74,8 +75,11 @@ class Cases(SimpleTestCase):
         assert as_peer(RequestFactory(), None).get("/").META["SSL_CLIENT_VERIFY"] == "NONE"
         with pytest.raises(VerificationError):
             ours.require(policies.CommonName("frodo"))(request)
-        refused: Any = ours.require(policies.CommonName("frodo"))(django_site.asked)(request)
+        LIMITER.clear()
+        with self.assertLogs("mtlspolicy.request", "WARNING") as written:
+            refused: Any = ours.require(policies.CommonName("frodo"))(django_site.asked)(request)
         assert refused.content == b'{"error": "name.mismatch"}\n'
+        assert [line.split(": ")[1] for line in written.output] == ["name.mismatch"]
 
     def test_without_a_middleware_nobody_is_a_peer(self) -> None:
         """What was forgotten is an error of the set-up, and no answer."""

@@ -31,7 +31,7 @@ def _environment(**more: str) -> dict[str, str]:
 
 @contextmanager
 def _serving(folder: Path, kind: str, **environment: str) -> Generator[int, None, None]:
-    """Serve the site by *kind*; yields the port."""
+    """Serve the site by *kind*; yields the port. What it says is in the file ``said`` afterwards."""
     ROOT.issue_server("localhost", HOST).files(folder, name="server")
     (folder / "root.pem").write_bytes(ROOT.pem)
     (folder / "foreign.pem").write_bytes(FOREIGN)
@@ -46,10 +46,11 @@ def _serving(folder: Path, kind: str, **environment: str) -> Generator[int, None
             "asgi": ["tests.integrations.django_site", str(listener.fileno())],
             "wsgi": ["gunicorn", *bound, "--no-control-socket", "tests.integrations.django_site:wsgi_application"],
         }
-        process = subprocess.Popen(
-            [sys.executable, "-m", *arguments[kind]],
-            cwd=folder, env=_environment(**environment), pass_fds=[listener.fileno()],
-        )  # fmt: skip
+        with (folder / "said").open("wb") as said:
+            process = subprocess.Popen(
+                [sys.executable, "-m", *arguments[kind]],
+                cwd=folder, env=_environment(**environment), pass_fds=[listener.fileno()], stderr=said,
+            )  # fmt: skip
         try:
             yield listener.getsockname()[1]
         finally:
@@ -71,6 +72,9 @@ def test_the_site_over_tls(tmp_path: Path, kind: str, *, debug: bool) -> None:
             assert client.post("/async/pay", data={"user": "sam"}).json() == {"error": "name.mismatch"}
             assert client.get("/asked").json() == {"error": "name.mismatch"}
             assert client.get("/called-another").status_code == 500
+    said = (tmp_path / "said").read_text(encoding="utf-8")
+    for refused in ("name.mismatch: expected 'sam', presented 'frodo'", "path.no-certificate: ", "policy.error: "):
+        assert f"refused a request over 127.0.0.1: {refused}" in said, said
 
 
 def test_djangos_own_test_clients(tmp_path: Path) -> None:

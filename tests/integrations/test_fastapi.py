@@ -315,6 +315,26 @@ def test_the_answer_as_a_handler_keeps_refusals_from_ones_own() -> None:
     assert refused.value.response.status_code == 403
 
 
+def test_the_answer_as_a_handler_writes_the_line(caplog: pytest.LogCaptureFixture) -> None:
+    """No refusal is silent: over TLS and behind a proxy, one line with the address of the socket and the code."""
+    over_tls, forwarded = _routes(FastAPI()), _routes(FastAPI())
+    for app in (over_tls, forwarded):
+        app.add_exception_handler(VerificationError, ours.answer)
+    behind = asgi.Middleware(forwarded, source=applications.source(), verifier=VERIFIER)
+    LIMITER.clear()
+    with caplog.at_level(logging.WARNING, "mtlspolicy.request"):
+        with (
+            uvicorn_serving(over_tls, context=server_context()) as server,
+            asking(server.address[1], "frodo", direct=True) as client,
+        ):
+            assert client.get("/further").status_code == 403
+        with uvicorn_serving(behind) as server, asking(server.address[1], "frodo", direct=False) as client:
+            assert client.get("/further").status_code == 403
+    lines = [record.getMessage() for record in caplog.records if record.name == "mtlspolicy.request"]
+    assert len(lines) == 2
+    assert all(line.startswith("refused a request over 127.0.0.1: name.mismatch: expected 'sam'") for line in lines)
+
+
 def test_without_a_middleware_nobody_is_a_peer() -> None:
     """What was forgotten opens nothing: each question is an error of the set-up."""
     app = _routes(FastAPI())

@@ -3,19 +3,34 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import socket
 import ssl
 import sys
+import weakref
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import pytest
 from websockets.sync.client import connect
 
-from mtlspolicy import Policy, Resolver, TrustStore, Verifier, policies, tls
+from mtlspolicy import (
+    ConfigurationError,
+    Policy,
+    Possession,
+    PresentedChain,
+    Resolver,
+    TrustStore,
+    Verifier,
+    policies,
+    tls,
+)
 from mtlspolicy.integrations import asgi
+from mtlspolicy.integrations import hypercorn as our_hypercorn
+from mtlspolicy.integrations import uvicorn as our_uvicorn
+from mtlspolicy.integrations._admission import Admission
 from mtlspolicy.integrations._tls_extension import tls_extension
 from tests.integrations import applications
 from tests.integrations.serving import (
@@ -95,6 +110,46 @@ def test_uvicorn_tells_the_application_the_peer_of_the_connection(tmp_path: Path
     assert extension["client_cert_error"] is None
     assert extension["tls_version"] == 0x0304
     assert extension["cipher_suite"] in {0x1301, 0x1302, 0x1303}
+
+
+class _Suited:
+    """What `tls_extension` asks of a connection, without one."""
+
+    def __init__(self) -> None:
+        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+
+    def cipher(self) -> tuple[str, str, int]:
+        """Return a suite."""
+        return "TLS_AES_256_GCM_SHA384", "TLSv1.3", 256
+
+    def version(self) -> str:
+        """Return a version."""
+        return "TLSv1.3"
+
+
+def test_the_name_in_the_extension_is_that_of_rfc_4514() -> None:
+    """An empty subject is the empty text, and no word that a person would read."""
+    long = "x" * 60
+    rows: tuple[Any, ...] = (
+        ({"common_name": None, "dns": ["a.test"], "organization": None}, ""),
+        ({"common_name": long, "organization": None}, f"CN={long}"),
+    )
+    for subject, name in rows:
+        leaf = ROOT.issue_client(subject.pop("common_name"), **subject)
+        verifier = Verifier.for_clients(trust=_TRUST, policy=policies.Anyone())
+        peer = verifier.verify(PresentedChain((leaf.der, *leaf.issuers_der), Possession.TLS))
+        stated = tls_extension(cast("Any", _Suited()), Admission(peer, peer.presented))
+        assert (stated["client_cert_name"], stated["cipher_suite"]) == (name, 0x1302)
+
+
+def test_contexts_that_were_replaced_are_let_go() -> None:
+    """With each new certificate of the server there is a new context: the numbers of its suites do not keep the old."""
+    made = _Suited()
+    tls_extension(cast("Any", made), Admission(None, None))
+    gone = weakref.ref(made.context)
+    del made
+    gc.collect()
+    assert gone() is None
 
 
 def test_the_extension_names_the_suite_of_tls_1_2(tmp_path: Path) -> None:
@@ -201,23 +256,35 @@ def test_a_proxy_that_authenticates_itself_speaks_for_its_clients_and_is_none_of
         assert (reply.status_code, reply.json()) == (403, {"error": "forwarded.untrusted-proxy"})
 
 
-def test_tls_of_somebody_else_proves_nothing(tmp_path: Path) -> None:
-    """A context without a verifier has no peer: not for the application, and not for the gate of a source."""
+def test_a_context_without_a_verifier_is_refused_when_a_server_is_made() -> None:
+    """It would serve everybody, and an application that asks nobody would never notice."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(*_SERVER.files(tmp_path))
-    context.load_verify_locations(cadata=ROOT.der)
-    context.verify_mode = ssl.CERT_REQUIRED
+    for make in (
+        lambda: our_uvicorn.config(_app(), context=context),
+        lambda: asyncio.run(our_hypercorn.serve(_app(), our_hypercorn.config(context=context))),
+    ):
+        with pytest.raises(ConfigurationError, match="context that verifies clients") as raised:
+            make()
+        assert raised.value.code == "tls.not-ours"
+
+
+@pytest.mark.parametrize("bare", [False, True])
+def test_tls_of_somebody_else_proves_nothing(tmp_path: Path, *, bare: bool) -> None:
+    """A server's own context, without a verifier, has no peer: not for the application, and not for a source's gate."""
+    chain, key = map(str, _SERVER.files(tmp_path))
+    (tmp_path / "root.pem").write_bytes(ROOT.pem)
+    given: Any = {
+        "ssl_certfile": chain, "ssl_keyfile": key, "ssl_ca_certs": str(tmp_path / "root.pem"), "ssl_cert_reqs": 2
+    }  # fmt: skip
     proxies = Verifier.for_clients(trust=_TRUST, policy=policies.CommonName("proxy"))
-    source = applications.source(proxies)
-    app = asgi.Middleware(applications.tell, source=source, verifier=applications.verifier_for(ROOT.pem))
+    app = asgi.Middleware(
+        applications.tell, source=applications.source(proxies), verifier=applications.verifier_for(ROOT.pem)
+    )
     client = _client(tmp_path, "proxy")
-    with uvicorn_serving(app, context=context, http="h11") as server, pytest.raises(httpx.TransportError):
-        _get(server.address[1], client, headers={"Client-Cert": item(SAM)})  # the gate refuses the connection itself
-    with hypercorn_serving(app, context=context) as server:
+    with uvicorn_serving(_app() if bare else app, http="h11", **given) as server:
         reply = _get(server.address[1], client, headers={"Client-Cert": item(SAM)})
-        assert (reply.status_code, reply.json()) == (403, {"error": "forwarded.untrusted-proxy"})
-    with hypercorn_serving(_app(), context=context) as server:
-        assert _get(server.address[1], client).status_code == 500
+    assert reply.status_code == (500 if bare else 403)
+    assert ("forwarded.untrusted-proxy" in reply.text) is not bare
 
 
 def test_streams_of_one_http2_connection_of_the_proxy_stay_apart(tmp_path: Path) -> None:

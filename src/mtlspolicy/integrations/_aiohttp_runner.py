@@ -13,10 +13,11 @@ from aiohttp import web
 
 from mtlspolicy import tls
 from mtlspolicy.errors import ConfigurationError
-from mtlspolicy.integrations._answers import ABSENT, Refusal, answer
+from mtlspolicy.integrations._answers import Refusal, answer, responds
 from mtlspolicy.integrations._refusing import Refuse
 from mtlspolicy.tls._answering import answering_listener
 from mtlspolicy.tls._gate import answering_gate
+from mtlspolicy.tls._serving import require_for_loop
 
 if TYPE_CHECKING:
     import ssl
@@ -72,12 +73,8 @@ class AppRunner(web.AppRunner):
         absent: int = 403,
         **options: Any,
     ) -> None:
-        if refuse not in {"handshake", "respond"}:
-            raise ConfigurationError(f'refuse={refuse!r}: "handshake" closes the connection, "respond" answers')
-        if isinstance(absent, bool) or absent not in ABSENT:
-            raise ConfigurationError(f"absent={absent!r}: the status without a certificate is 403, 400 or 401")
         self._absent = absent
-        self._responds = refuse == "respond"
+        self._responds = responds(refuse, absent)
         self._gated: _Gated | None = None
         self._told: WeakSet[web.Server] = WeakSet()
         if self._responds:
@@ -89,6 +86,8 @@ class AppRunner(web.AppRunner):
                     'app, source="connection") before'
                 )
             context = answering_listener(context)
+        elif context is not None:
+            require_for_loop(context, "context=")
         self._context = context
         super().__init__(app, **options)
 

@@ -53,12 +53,18 @@ def answer(error: Refusal, *, absent: int = 403) -> Answer:
     return Answer(status, tuple(headers), body)
 
 
-def responds(refuse: object) -> bool:
+def responds(refuse: object, absent: object = 403) -> bool:
     """Return whether refusals are answered, as ``refuse="respond"`` says, and not ``"handshake"``.
 
+    Args:
+        refuse: Either.
+        absent: Status where no certificate came.
+
     Raises:
-        ConfigurationError: It is neither.
+        ConfigurationError: One of them is something else.
     """
+    if isinstance(absent, bool) or absent not in ABSENT:
+        raise ConfigurationError(f"absent={absent!r}: the status without a certificate is 403, 400 or 401")
     if refuse not in ("handshake", "respond"):
         raise ConfigurationError(f'refuse={refuse!r}: "handshake" closes the connection, "respond" answers')
     return refuse == "respond"

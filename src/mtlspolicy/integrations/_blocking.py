@@ -8,9 +8,8 @@ from __future__ import annotations
 import ssl
 from typing import Any, Literal, TypeAlias, cast
 
-from mtlspolicy.errors import ConfigurationError
 from mtlspolicy.integrations import wsgi
-from mtlspolicy.integrations._answers import ABSENT, responds
+from mtlspolicy.integrations._answers import responds
 from mtlspolicy.integrations._blocking_answers import HTTPAnswers
 from mtlspolicy.integrations._contexts import require_enforced
 from mtlspolicy.integrations._options import CONNECTION
@@ -34,9 +33,7 @@ def listener_for(context: ssl.SSLContext, what: str, *, refuse: Refuse, absent: 
     Raises:
         ConfigurationError: What was given does not go together.
     """
-    if isinstance(absent, bool) or absent not in ABSENT:
-        raise ConfigurationError(f"absent={absent!r}: the status without a certificate is 403, 400 or 401")
-    if responds(refuse):
+    if responds(refuse, absent):
         return answering_sockets(context, HTTPAnswers(absent))
     return require_enforced(context, what)
 

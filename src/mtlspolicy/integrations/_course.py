@@ -9,13 +9,13 @@ import inspect
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from mtlspolicy._evidence import Connection
 from mtlspolicy._resolver import settle_async
 from mtlspolicy.forwarded._gate import ImmediatePeer
 from mtlspolicy.integrations._authority import require_authority
 from mtlspolicy.integrations._request import (
     admission_by,
     admitted,
-    judgement_of,
     read,
     require_accepted,
     selected,
@@ -24,12 +24,13 @@ from mtlspolicy.integrations._request import (
 from mtlspolicy.integrations._stand_in import StandIn
 
 if TYPE_CHECKING:
+    from mtlspolicy._chain import PresentedChain
     from mtlspolicy.forwarded._headers import HeaderPairs
     from mtlspolicy.integrations._admission import Admission
     from mtlspolicy.integrations._immediate import Accepted, Shown
     from mtlspolicy.integrations._options import Settings
 
-__all__ = ["Asked", "Hosts", "admission_of", "admission_on"]
+__all__ = ["Asked", "Hosts", "admission_by_chain", "admission_of", "admission_on"]
 
 Hosts: TypeAlias = Iterable[tuple[bytes, bytes]]
 """Header fields among which every host is that a request names; gone through where it matters, and once."""
@@ -82,11 +83,29 @@ async def admission_of(end: Accepted | ImmediatePeer | None, asked: Asked, setti
         return admission_on(found, found.shown(), asked.hosts, settings)
     there = end if isinstance(end, ImmediatePeer) else require_accepted(end).peer()
     forwarded = read(source, asked.headers, there, asked.http_version)
-    anonymous = without_certificate(forwarded.chain, settings)
+    connection = Connection(transport_address=there.address, client_address=forwarded.client_address)
+    return await admission_by_chain(forwarded.chain, connection, asked.seen, settings)
+
+
+async def admission_by_chain(
+    chain: PresentedChain | None, connection: Connection, seen: Any, settings: Settings
+) -> Admission:
+    """Return who was admitted by the certificates that came with one request.
+
+    Args:
+        chain: Whose sender was seen to hold the key; ``None``: none came.
+        connection: What policies are told of the connection.
+        seen: See `Asked`.
+        settings: Of the middleware.
+
+    Raises:
+        VerificationError: Nobody.
+    """
+    anonymous = without_certificate(chain, settings)
     if anonymous is not None:
         return anonymous
-    verifier = settings.verifier or selected(await _select(settings, asked.seen))
-    judgement = judgement_of(verifier, there, forwarded)
+    verifier = settings.verifier or selected(await _select(settings, seen))
+    judgement = verifier.judgement(chain, connection=connection)
     return admitted(judgement, await settle_async(judgement, settings.resolver), settings)
 
 

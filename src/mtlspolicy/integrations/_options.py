@@ -13,10 +13,12 @@ from mtlspolicy.errors import ConfigurationError
 from mtlspolicy.forwarded._source import ForwardedSource
 from mtlspolicy.integrations._answers import ABSENT
 
-__all__ = ["CONNECTION", "MiddlewareOptions", "Settings", "Source", "settings_of"]
+__all__ = ["CONNECTION", "EXTENSION", "ASGISource", "MiddlewareOptions", "Settings", "Source", "settings_of"]
 
 CONNECTION: Final = "connection"
+EXTENSION: Final = "extension"
 Source = ForwardedSource | Literal["connection"]
+ASGISource = ForwardedSource | Literal["connection", "extension"]
 Cache = Literal["no-store", "vary"]
 
 
@@ -45,10 +47,11 @@ class Settings:
     """Options that go together.
 
     Attributes:
-        source: Where certificates are forwarded; ``None``: the connection itself.
+        source: Where certificates are forwarded; ``None``: the connection itself, or the extension.
         verifier: Who may come; ``None``: ``select`` says, or the context of the connection has decided.
         select: See `MiddlewareOptions`, as are the others.
         vary: Value of ``Vary``; ``None``: ``Cache-Control: no-store`` or nothing, as ``cache`` says.
+        extension: Whether a server with TLS of its own states certificates in the TLS extension of ASGI.
     """
 
     source: ForwardedSource | None
@@ -61,10 +64,19 @@ class Settings:
     cache: Cache | None
     vary: str
     address_is_transport: bool
+    extension: bool
 
 
-def settings_of(source: Source, verifier: Verifier | None, options: MiddlewareOptions) -> Settings:
+def settings_of(
+    source: ASGISource, verifier: Verifier | None, options: MiddlewareOptions, *, asgi: bool = False
+) -> Settings:
     """Return the settings, or say which of them do not go together.
+
+    Args:
+        source: As each middleware says.
+        verifier: As each middleware says.
+        options: As each middleware says.
+        asgi: Whether there is an extension of ASGI.
 
     Raises:
         ConfigurationError: Names the option, the rule and the remedy.
@@ -76,6 +88,22 @@ def settings_of(source: Source, verifier: Verifier | None, options: MiddlewareOp
             + ", ".join(("source", "verifier", *MiddlewareOptions.__annotations__))
         )
     given: Mapping[str, Any] = cast("Mapping[str, Any]", options)
+    _require_values(given)
+    extension = asgi and source == EXTENSION
+    if not extension:
+        _require_source(source, verifier, given)
+    if source != CONNECTION:
+        _require_verifier(verifier, given)
+    ours = source if isinstance(source, ForwardedSource) else None
+    return Settings(
+        ours, verifier, given.get("select"), given.get("policy"), given.get("resolver"), given.get("required", True),
+        given.get("absent", 403), None if ours is None else given.get("cache", "no-store"),
+        ", ".join(sorted(ours.dialect.names)) if ours else "", given.get("address_is_transport", False), extension,
+    )  # fmt: skip
+
+
+def _require_values(given: Mapping[str, Any]) -> None:
+    """Return if each option by itself is one."""
     for name in ("required", "address_is_transport"):
         if not isinstance(given.get(name, False), bool):
             raise ConfigurationError(f"{name}={given[name]!r}: True or False")
@@ -87,30 +115,26 @@ def settings_of(source: Source, verifier: Verifier | None, options: MiddlewareOp
     for name, kind in (("policy", Policy), ("resolver", Resolver)):
         if given.get(name) is not None and not isinstance(given[name], kind):
             raise ConfigurationError(f"{name}={type(given[name]).__name__}: give a {kind.__name__}")
-    ours = source if isinstance(source, ForwardedSource) else None
-    _require_verifier(source, verifier, given)
-    return Settings(
-        ours, verifier, given.get("select"), given.get("policy"), given.get("resolver"), given.get("required", True),
-        absent, None if ours is None else cache, ", ".join(sorted(ours.dialect.names)) if ours else "",
-        given.get("address_is_transport", False),
-    )  # fmt: skip
 
 
-def _require_verifier(source: object, verifier: object, given: Mapping[str, Any]) -> None:
-    """Return if exactly one thing says who may come."""
-    select = given.get("select")
+def _require_source(source: object, verifier: object, given: Mapping[str, Any]) -> None:
+    """Return if *source* is one, and the connection is given nothing that its context has."""
     if source == CONNECTION:
-        if verifier is not None or select is not None or given.get("resolver") is not None:
+        if verifier is not None or given.get("select") is not None or given.get("resolver") is not None:
             raise ConfigurationError(
                 'source="connection": the verifier and its resolver are named once, in the context that the server '
                 "uses; give policy= for a further policy"
             )
-        return
-    if not isinstance(source, ForwardedSource):
+    elif not isinstance(source, ForwardedSource):
         raise ConfigurationError(
             f"source={type(source).__name__}: give a source such as forwarded.nginx(trusted=[...]), or "
             '"connection" where the server itself speaks TLS with a context of ours'
         )
+
+
+def _require_verifier(verifier: object, given: Mapping[str, Any]) -> None:
+    """Return if exactly one thing says who may come."""
+    select = given.get("select")
     if (verifier is None) == (select is None):
         raise ConfigurationError("give either verifier= or select=, a callable that returns the Verifier of a request")
     if select is not None and not callable(select):

@@ -7,14 +7,15 @@ is refused the context has decided.
 from __future__ import annotations
 
 import ssl
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from mtlspolicy.errors import ConfigurationError
 from mtlspolicy.integrations import asgi
-from mtlspolicy.integrations._answers import ABSENT, Refusal, answer
+from mtlspolicy.integrations._answers import Refusal, answer, responds
 from mtlspolicy.integrations._options import CONNECTION
 from mtlspolicy.tls._answering import answering_listener
 from mtlspolicy.tls._enforcement import enforcement_of
+from mtlspolicy.tls._serving import require_for_loop
 
 if TYPE_CHECKING:
     from mtlspolicy._policy import Policy
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 __all__ = ["Direct", "Refuse", "Refusing"]
 
 Refuse: TypeAlias = Literal["handshake", "respond"]
-_REFUSE: Final = ("handshake", "respond")
 
 
 class Direct:
@@ -53,15 +53,11 @@ class Direct:
         policy: Policy | None = None,
         absent: int = 403,
     ) -> None:
-        if refuse not in _REFUSE:
-            raise ConfigurationError(f'refuse={refuse!r}: "handshake" closes the connection, "respond" answers')
-        if isinstance(absent, bool) or absent not in ABSENT:
-            raise ConfigurationError(f"absent={absent!r}: the status without a certificate is 403, 400 or 401")
+        self.responds: bool = responds(refuse, absent)
         enforcement = enforcement_of(context) if isinstance(context, ssl.SSLContext) else None
         self._ours: bool = enforcement is not None
         self._optional: bool = enforcement is not None and enforcement.optional
-        self.gated: bool = refuse == "respond" or (enforcement is not None and enforcement.hold is not None)
-        self.responds: bool = refuse == "respond"
+        self.gated: bool = self.responds or (enforcement is not None and enforcement.hold is not None)
         self._policy: Policy | None = policy
         self._absent: int = absent
         if not self._ours and policy is not None:
@@ -74,9 +70,9 @@ class Direct:
                 'refuse="respond" without context=: this server speaks no TLS; behind a proxy '
                 "integrations.asgi.Middleware(app, source=...) answers by itself"
             )
-        self.listener: ssl.SSLContext | None = (
-            answering_listener(context) if context is not None and self.responds else context
-        )
+        self.listener: ssl.SSLContext | None = None
+        if context is not None:
+            self.listener = answering_listener(context) if self.responds else require_for_loop(context, "context=")
         self.around(None)  # so that a policy that is none shows now
 
     def around(self, app: Any) -> Any:

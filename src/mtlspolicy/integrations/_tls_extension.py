@@ -5,8 +5,10 @@ from __future__ import annotations
 import ssl
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, cast
+from weakref import WeakKeyDictionary
 
 from mtlspolicy._pem import write_pem
+from mtlspolicy.integrations._ssl_client import printable
 
 if TYPE_CHECKING:
     from mtlspolicy.integrations._admission import Admission
@@ -39,14 +41,15 @@ def tls_extension(connection: ssl.SSLSocket | ssl.SSLObject, admission: Admissio
 
     ``server_cert`` is ``None``, which the specification allows: the standard library does not tell which certificate
     was chosen. ``client_cert_error`` is ``None``, because nobody is admitted whose certificate did not verify.
+    ``client_cert_name`` is RFC 4514 text with control characters escaped; ``None`` where a part of it is unreadable.
     """
-    chain = admission.presented
+    chain, who = admission.presented, admission.peer
     cipher = connection.cipher()
     return {
         "spec_version": "0.2",
         "server_cert": None,
         "client_cert_chain": [] if chain is None else list(_pems(chain.ders)),
-        "client_cert_name": None if admission.peer is None else str(admission.peer.subject),
+        "client_cert_name": printable(who.subject.rfc4514()) if who is not None and who.subject.readable else None,
         "client_cert_error": None,
         "tls_version": _VERSIONS.get(connection.version() or ""),
         "cipher_suite": None if cipher is None else _suites(connection.context).get(cipher[0]),
@@ -59,7 +62,12 @@ def _pems(ders: tuple[bytes, ...]) -> tuple[str, ...]:
     return tuple(map(write_pem, ders))
 
 
-@lru_cache(maxsize=64)
+_SUITES: Final[WeakKeyDictionary[ssl.SSLContext, dict[str, int]]] = WeakKeyDictionary()
+
+
 def _suites(context: ssl.SSLContext) -> dict[str, int]:
     """Return the numbers of the cipher suites of *context* (the last two octets of OpenSSL's ids) by name."""
-    return {entry["name"]: entry["id"] & 0xFFFF for entry in context.get_ciphers()}
+    found = _SUITES.get(context)
+    if found is None:
+        found = _SUITES[context] = {entry["name"]: entry["id"] & 0xFFFF for entry in context.get_ciphers()}
+    return found

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final, TypeAlias, Unpack
 
+from mtlspolicy._evidence import UNKNOWN_CONNECTION
 from mtlspolicy._verifier import Verifier
 from mtlspolicy.errors import MalformedEvidence, VerificationError
 from mtlspolicy.forwarded._gate import ImmediatePeer
@@ -22,13 +23,14 @@ from mtlspolicy.integrations._admission import (
     peer_or_none,
     presented,
 )
-from mtlspolicy.integrations._course import Asked, admission_of
+from mtlspolicy.integrations._course import Asked, admission_by_chain, admission_of
+from mtlspolicy.integrations._extension_source import chain_in
 from mtlspolicy.integrations._immediate import ACCEPTED, Accepted
 from mtlspolicy.integrations._on_connection import OnConnection, require_request
-from mtlspolicy.integrations._options import MiddlewareOptions, Settings, Source, settings_of
+from mtlspolicy.integrations._options import ASGISource, MiddlewareOptions, Settings, settings_of
 from mtlspolicy.integrations._outgoing import Headers, refuse, serve
 from mtlspolicy.integrations._request import require_no_doubt, stated_peer, without
-from mtlspolicy.integrations._stand_in import accepted_of
+from mtlspolicy.integrations._stand_in import StandIn, accepted_of
 from mtlspolicy.integrations._tls_extension import write_extension
 
 __all__ = ["Middleware", "MiddlewareOptions", "peer", "peer_or_none", "presented", "require"]
@@ -65,20 +67,22 @@ class Middleware:
 
     Args:
         app: The ASGI application.
-        source: Where the certificate comes from: a `ForwardedSource`, or ``"connection"`` where the server itself
-            speaks TLS with a context of ours.
-        verifier: `Verifier.for_clients`, for a `ForwardedSource`.
+        source: Where the certificate comes from: a `ForwardedSource`; ``"connection"`` where the server itself speaks
+            TLS with a context of ours; or ``"extension"`` where it does so with one of its own, and states certificates
+            in the TLS extension of ASGI. Of that its word for possession counts, and a refusal. Policies are told no
+            address then, and a resumed session may have no certificate.
+        verifier: `Verifier.for_clients`, unless *source* is ``"connection"``.
         **options: `MiddlewareOptions`.
 
     Raises:
-        ConfigurationError: What was given does not go together.
+        ConfigurationError: What was given does not go together; from a request: its server states no such extension.
     """
 
     def __init__(
-        self, app: App, *, source: Source, verifier: Verifier | None = None, **options: Unpack[MiddlewareOptions]
+        self, app: App, *, source: ASGISource, verifier: Verifier | None = None, **options: Unpack[MiddlewareOptions]
     ) -> None:
         self._app: App = app
-        self._settings = settings_of(source, verifier, options)
+        self._settings = settings_of(source, verifier, options, asgi=True)
         self._kept_apart = _keeping_apart(self._settings)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -105,14 +109,15 @@ class Middleware:
         For servers of ours which call it themselves, so that nobody has written into its scopes.
         """
         settings = self._settings
-        return None if settings.source is not None else OnConnection(self._app, accepted, settings).serve
+        itself = settings.source is None and not settings.extension
+        return OnConnection(self._app, accepted, settings).serve if itself else None
 
     def _inner(self, scope: Scope, headers: Headers) -> dict[str, Any]:
         """Return a copy of *scope* without what an application could take for our word, whoever wrote it."""
         source = self._settings.source
         inner = {name: value for name, value in scope.items() if not name.startswith(_OURS)}
         inner["headers"] = headers if source is None else without(source.own, headers)
-        extensions = inner.get("extensions", ())
+        extensions: dict[str, Any] = inner.get("extensions") or {}
         if "tls" in extensions:  # of a TLS whose client is another one, or that is not ours
             inner["extensions"] = {name: value for name, value in extensions.items() if name != "tls"}
         return inner
@@ -121,6 +126,8 @@ class Middleware:
         """Return who was admitted with one request; *inner* is what the application sees of *scope*."""
         settings = self._settings
         accepted = accepted_of(scope.get(ACCEPTED))
+        if settings.extension and type(accepted) is not StandIn:
+            return await self._stated_in_extension(scope, inner)
         end: Accepted | ImmediatePeer | None = accepted
         if accepted is not None:
             inner[ACCEPTED] = accepted
@@ -131,6 +138,11 @@ class Middleware:
         if settings.source is None and type(accepted) is Accepted:
             write_extension(inner, accepted, accepted.shown())
         return admission
+
+    async def _stated_in_extension(self, scope: Scope, inner: dict[str, Any]) -> Admission:
+        chain, extension = chain_in(scope)
+        inner["extensions"] = {**inner["extensions"], "tls": extension}
+        return await admission_by_chain(chain, UNKNOWN_CONNECTION, inner, self._settings)
 
     def _stated(self, source: ForwardedSource, scope: Scope, headers: Headers) -> ImmediatePeer:
         address, port = scope.get("client") or (None, None)

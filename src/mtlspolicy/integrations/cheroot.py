@@ -24,7 +24,10 @@ __all__ = ["SSLAdapter"]
 
 
 class SSLAdapter(Adapter):
-    """``server.ssl_adapter = SSLAdapter(context)`` for ``cheroot.wsgi.Server`` and ``cherrypy.server``.
+    """``server.ssl_adapter = SSLAdapter(context)`` for ``cheroot.wsgi.Server``.
+
+    CherryPy: ``cherrypy.server.httpserver = CPWSGIServer()`` before ``cherrypy.engine.start()``, and its attribute. One
+    that is set on ``cherrypy.server`` itself is ignored there, and plain HTTP is spoken.
 
     Args:
         context: Of `tls.server_context`, or one that `tls.enforce` was called on.
