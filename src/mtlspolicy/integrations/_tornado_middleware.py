@@ -12,7 +12,7 @@ from mtlspolicy.integrations._tornado_request import SeenConnection, SeenRequest
 
 if TYPE_CHECKING:
     from mtlspolicy._verifier import Verifier
-    from mtlspolicy.integrations._options import Source
+    from mtlspolicy.integrations._options import Settings, Source
 
 __all__ = ["Middleware"]
 
@@ -49,7 +49,7 @@ class Middleware(httputil.HTTPServerConnectionDelegate):
         if not isinstance(app, httputil.HTTPServerConnectionDelegate):
             raise ConfigurationError(f"Middleware({type(app).__name__}): give the tornado.web.Application")
         self._app = app
-        self.settings = settings_of(source, verifier, options)
+        self.settings: Settings = settings_of(source, verifier, options)
 
     def start_request(self, server_conn: object, request_conn: httputil.HTTPConnection) -> httputil.HTTPMessageDelegate:
         """Return what receives one request."""

@@ -6,7 +6,6 @@ It decides nothing itself. In the clear nobody has an identity, and the upgrade 
 from __future__ import annotations
 
 import asyncio
-import functools
 from typing import TYPE_CHECKING, Any, Final
 
 from mtlspolicy import tls
@@ -134,10 +133,7 @@ class SMTP(smtp.SMTP):
         if latch is not None:
             self._decided.set()
 
-    @functools.wraps(smtp.SMTP.smtp_STARTTLS)  # with what HELP says of it
-    async def smtp_STARTTLS(  # noqa: N802 - aiosmtpd's  # pyright: ignore[reportIncompatibleMethodOverride]  # wrapped
-        self, arg: str
-    ) -> None:
+    async def smtp_STARTTLS(self, arg: str) -> None:  # noqa: N802 - aiosmtpd's
         """Begin TLS, and go on with the next command when the client is admitted: no earlier one is left to be read."""
         before = self._tls_protocol
         self._decided.clear()
@@ -153,6 +149,9 @@ class SMTP(smtp.SMTP):
         session: Any = self.session
         log_refused(refused, str(ip_address_of(session.peer)))
         return f"451 4.7.0 {refused.code}" if refused.http_status == _TRY_AGAIN else f"550 5.7.1 {refused.code}"
+
+
+vars(SMTP.smtp_STARTTLS).update(vars(smtp.SMTP.smtp_STARTTLS))  # what HELP says of it, and when
 
 
 class _Waiting(Gatekeeper):

@@ -41,7 +41,7 @@ class SSLAdapter(Adapter):
     """
 
     def __init__(self, context: ssl.SSLContext, *, refuse: Refuse = "handshake", absent: int = 403) -> None:
-        self.context = listener_for(context, "SSLAdapter", refuse=refuse, absent=absent)
+        self.context: ssl.SSLContext = listener_for(context, "SSLAdapter", refuse=refuse, absent=absent)
 
     def bind(self, sock: socket.socket) -> socket.socket:
         """Return the listening socket as it is: TLS begins with `wrap`."""
