@@ -82,17 +82,27 @@ def test_a_kept_connection_that_is_still_admitted_stays(ask: Any, site: Site) ->
         assert get(site.server.url()) == before
 
 
+@policies.lookup("clients.enrolled", key=lambda path: path.end_entity.spki_sha256)
+def enrolled(row: object, _evidence: object) -> bool:
+    """Permit who is in the row of now."""
+    return row is True
+
+
+def resolver_of(rows: list[bool]) -> Resolver:
+    """Return a resolver that looks each time."""
+    return Resolver({"clients.enrolled": lambda _key: Answer(rows[0], keep=0.0)})
+
+
+def looking(site: Site, resolver: Resolver) -> ssl.SSLContext:
+    """Return a context whose servers have to be enrolled."""
+    return site.context(policy=enrolled, options=tls.ClientOptions(resolver=resolver))
+
+
 @EVERY
 def test_a_kept_connection_ends_with_its_fact(ask: Any, site: Site) -> None:
     """A look-up that says no later on ends a connection that it admitted; facts are waited for as in a handshake."""
     rows = [True]
-
-    @policies.lookup("clients.enrolled", key=lambda path: path.end_entity.spki_sha256)
-    def enrolled(row: object, _evidence: object) -> bool:
-        return row is True
-
-    resolver = Resolver({"clients.enrolled": lambda _key: Answer(rows[0], keep=0.0)})
-    with resolver, ask(site.context(policy=enrolled, options=tls.ClientOptions(resolver=resolver))) as get:
+    with resolver_of(rows) as resolver, ask(looking(site, resolver)) as get:
         assert get(site.server.url()) == get(site.server.url())
         rows[0] = False
         with pytest.raises(REFUSED, match=r"clients\.enrolled"):
@@ -203,13 +213,7 @@ def test_elsewhere_a_kept_connection_ends_with_the_trust_in_its_ca(ask: Any, sit
 def test_elsewhere_a_kept_connection_stays_with_the_fact_of_its_handshake(ask: Any, site: Site) -> None:
     """Facts and the clock move on by themselves: without ``max_age`` nobody looks again."""
     rows = [True]
-
-    @policies.lookup("clients.enrolled", key=lambda path: path.end_entity.spki_sha256)
-    def enrolled(row: object, _evidence: object) -> bool:
-        return row is True
-
-    resolver = Resolver({"clients.enrolled": lambda _key: Answer(rows[0], keep=0.0)})
-    with resolver, ask(site.context(policy=enrolled, options=tls.ClientOptions(resolver=resolver))) as get:
+    with resolver_of(rows) as resolver, ask(looking(site, resolver)) as get:
         before = get(site.server.url())
         rows[0] = False
         assert get(site.server.url()) == before
