@@ -45,7 +45,7 @@ PURE_FLOORS = frozenset({0, 1, 2, 3})
 PURE_PACKAGES = frozenset({"forwarded", "revocation"})
 EDGES: frozenset[str] = frozenset(
     {
-        *("revocation._crl_files", "revocation._seen"),
+        *("revocation._crl_files", "revocation._process_lock", "revocation._seen"),
         *("revocation._cache", "revocation._cache_connection", "revocation._cache_redis"),
         *("revocation._background", "revocation._breaker", "revocation._crl_course", "revocation._crls"),
         *("revocation._desk", "revocation._ocsp_course", "revocation._shelf", "revocation._steps", "revocation._visit"),

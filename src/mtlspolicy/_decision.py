@@ -70,14 +70,13 @@ class Context:
         notes: Sentences about the set-up that a person should read.
     """
 
-    __slots__ = ("_path", "_policy", "at", "generation", "notes", "path_engine", "profile", "trust")
+    __slots__ = ("_path", "at", "generation", "notes", "path_engine", "profile", "trust")
 
     def __init__(
         self, *, at: datetime, path: object, profile: str, path_engine: str, trust: str, notes: tuple[str, ...] = ()
     ) -> None:
         self.at: datetime = at
         self._path = path
-        self._policy: object = None
         self.profile: str = profile
         self.path_engine: str = path_engine
         self.trust: str = trust

@@ -81,6 +81,10 @@ class Facts:
         fact = self._by_need.get(need)
         return fact if fact is not None else self._by_kind.get(need.kind)
 
+    def stated(self, need: Need) -> Fact | None:
+        """Return the fact that was stated for *need* itself; one by kind alone would be anybody's."""
+        return self._by_need.get(need)
+
     def with_(self, more: Mapping[Need, Fact]) -> Facts:
         """Return these facts and *more*, which win."""
         joined = Facts()

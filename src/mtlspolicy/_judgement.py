@@ -248,7 +248,7 @@ class Judgement:
         store, notes = self._snapshot.store, self._snapshot.notes
         context = _new(Context)  # by hand, as above
         context.at = self.at
-        context._path, context._policy = path, self._snapshot.policy
+        context._path = path
         context.profile = self._settings.rules.profile_name if path is None else path.profile
         context.path_engine = self._settings.path_engine
         context.trust = "" if store is None else store.digest

@@ -110,6 +110,15 @@ class Policy(abc.ABC):
     def _children(self) -> tuple[Policy, ...]:
         return ()
 
+    @property
+    def _is_live(self) -> bool:
+        """Whether it holds sources of lists, which may return something else from one decision to the next."""
+        return any(child._is_live for child in self._children)
+
+    def _sources_now(self) -> tuple[object, ...]:
+        """Return what those sources return now, parsed; whatever one raises goes through."""
+        return tuple([found for child in self._children for found in child._sources_now()])
+
 
 def decide(policy: Policy, evidence: Evidence) -> Decision:
     """Return *policy*'s decision on *evidence*. Total: an exception in the policy is INDETERMINATE ``policy.error``.

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Final, TypeAlias
 
 from mtlspolicy._chain import DEFAULT_LIMITS, ChainInput, Limits, Possession, PresentedChain
-from mtlspolicy._decision import Context, Decision, Verdict
+from mtlspolicy._decision import Decision, Verdict
 from mtlspolicy._evidence import UNKNOWN_CONNECTION, Connection, Facts
 from mtlspolicy._judgement import Judgement, Outcome, Settings, Snapshot
 from mtlspolicy._observer import Hook, Observer
@@ -29,7 +29,7 @@ from mtlspolicy._verifier_rules import (
     require_policy_source,
     text_of,
 )
-from mtlspolicy._verifier_sources import current_snapshot
+from mtlspolicy._verifier_sources import State, current_snapshot, state_of
 from mtlspolicy.errors import ConfigurationError, MalformedEvidence
 from mtlspolicy.policies._server_identity import ServerIdentity
 
@@ -226,15 +226,12 @@ class Verifier:
 
     @property
     def live(self) -> bool:
-        """Whether trust or policy is a source, which may return something else from one decision to the next."""
-        return self._fixed is None
+        """Whether trust, policy or a list in it is a source, which may return something else for the next decision."""
+        return self._fixed is None or (self._fixed.policy is not None and self._fixed.policy._is_live)
 
-    def decides_under(self, context: Context | None) -> bool:
-        """Return whether trust and policy are those that the decision of *context* was made under."""
-        now = self._fixed or self._current()
-        if context is None or now.store is None or now.failure is not None:
-            return False
-        return now.policy is context._policy and now.store.digest == context.trust
+    def state(self) -> State | None:
+        """Return what sources return now; equal states decide alike. ``None``: they cannot be had, so decide anew."""
+        return state_of(self._fixed or self._current())
 
     def _current(self) -> Snapshot:
         return current_snapshot(self._trust, self._policy, self._rules.purpose)

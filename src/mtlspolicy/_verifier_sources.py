@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 from mtlspolicy._judgement import Snapshot
 from mtlspolicy._path import Purpose
 from mtlspolicy._policy import Policy
@@ -9,7 +11,21 @@ from mtlspolicy._trust import TrustStore
 from mtlspolicy._verifier_rules import current_policy, current_store, require_identifying, text_of
 from mtlspolicy.errors import ConfigurationError, MTLSPolicyError
 
-__all__ = ["current_snapshot"]
+__all__ = ["State", "current_snapshot", "state_of"]
+
+State: TypeAlias = "tuple[str, Policy | None, tuple[object, ...]]"
+"""Content of the store, the policy, and what the sources of lists in it return."""
+
+
+def state_of(snapshot: Snapshot) -> State | None:
+    """Return the state of what a decision would be made under; ``None``: a source fails, or has."""
+    if snapshot.failure is not None or snapshot.store is None:
+        return None
+    policy = snapshot.policy
+    try:
+        return snapshot.store.digest, policy, () if policy is None else policy._sources_now()
+    except Exception:  # noqa: BLE001 - whatever a source of a list raises: the decision says which one
+        return None
 
 
 def current_snapshot(trust: object, policy: object, purpose: Purpose) -> Snapshot:

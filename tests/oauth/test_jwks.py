@@ -96,6 +96,7 @@ def test_a_private_key_in_the_set_is_refused(secret: str) -> None:
         (["-_-_"], "not base64"),
         (["\u00e9"], "not base64"),
         ([GOOD["x5c"][0] + "\n"], "not base64"),
+        ([GOOD["x5c"][0].rstrip("=") + "==="], "not base64"),
         ([GOOD["x5c"][0][:64] + "\n" + GOOD["x5c"][0][64:]], "not base64"),
         ([FRODO.certificate_pem.decode()], "not base64"),
         ([base64.b64encode(FRODO.der + b"\0").decode()], r"x5c\[0\]"),

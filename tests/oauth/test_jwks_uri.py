@@ -188,8 +188,23 @@ def test_without_the_set_the_decision_states_what_it_needs() -> None:
     assert authenticated(OLD, None) == "503 fact.missing"
     facts = Facts({NEED: Fact(jwks_of(OLD))})
     assert oauth.authenticate_client("frodo", shown(OLD), find=found(VERIFIER), facts=facts).spki_sha256
-    assert VERIFIER.verify(shown(OLD), facts=Facts(by_kind={"oauth.jwks": jwks_of(OLD, NEW)})).serial_number
+    assert VERIFIER.verify(shown(OLD), facts=Facts({NEED: Fact(jwks_of(OLD, NEW))})).serial_number
     assert VERIFIER.decide(shown(STRANGER), facts=facts).code == "path.not-registered"
+
+
+def test_the_set_of_one_client_is_not_that_of_another() -> None:
+    """A fact that is stated by kind, as tests do, or that came along with a peer, is no client's set."""
+    other = oauth.client_verifier(self_signed_client(jwks_uri="https://sam.test/jwks"))
+    by_kind = Facts(by_kind={"oauth.jwks": jwks_of(OLD)})
+    for facts in (by_kind, Facts({NEED: Fact(jwks_of(OLD))})):
+        with pytest.raises(VerificationError) as raised:
+            oauth.authenticate_client("frodo", shown(OLD), find=found(other), facts=facts)
+        assert raised.value.code == "fact.missing"
+    peer = oauth.authenticate_client("frodo", shown(OLD), find=found(VERIFIER), facts=Facts({NEED: Fact(jwks_of(OLD))}))
+    assert oauth.authenticate_client("frodo", peer, find=found(VERIFIER)).certificate == OLD.certificate
+    with pytest.raises(VerificationError) as raised:
+        oauth.authenticate_client("frodo", peer, find=found(other))
+    assert raised.value.code == "fact.missing"
 
 
 def test_a_set_older_than_it_may_be_does_not_decide() -> None:
@@ -271,15 +286,38 @@ def test_an_observer_sees_its_decisions() -> None:
         *("http://a.test/jwks", "ftp://a.test", "https:///jwks", "https://", "a.test/jwks", "", "//a.test/jwks"),
         *("https://user@a.test/jwks", "https://a.test/jwks#x", "https://a.test:0/", "https://a.test:99999/"),
         *("https://a.test/ jwks", "https://a.test/\n", "https://\u0430.test/", "https://[::1/", "https://a.test\\@b/"),
+        *(
+            "https://[2001:db8::1].internal/",
+            "https://x[::1]/",
+            "https://a..test/",
+            "https://a.test:/",
+            "https://%61.test/",
+        ),
         *("https://a.test/" + "a" * 2048, 3, ["https://a.test/"], b"https://a.test/"),
     ],
-    ids=range(20),
+    ids=range(25),
 )
 def test_what_is_no_https_url_is_refused_at_registration(uri: Any) -> None:
     """A stranger's text: only what every reader takes for the same host gets as far as a source."""
     with pytest.raises(ConfigurationError, match="jwks_uri is") as raised:
         oauth.client_verifier(self_signed_client(jwks_uri=uri))
     assert raised.value.code == "oauth.metadata"
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "https://a.test",
+        "https://a.test./x",
+        "https://a-1.test:8443/a/b?c=d&e=[f]",
+        "https://[2001:db8::1]:65535/",
+        "https://a?b",
+    ],
+)
+def test_what_is_a_plain_https_url_is_registered(uri: str) -> None:
+    """As it stands: it is the key of the need."""
+    verifier = oauth.client_verifier(self_signed_client(jwks_uri=uri))
+    assert [need.key for need in verifier.decide(shown(OLD)).missing] == [uri]
 
 
 def test_facts_or_a_resolver() -> None:

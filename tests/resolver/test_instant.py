@@ -71,6 +71,14 @@ def test_what_is_older_than_the_need_allows_is_no_fact() -> None:
     assert resolver.at_hand([NEED]) == {}, "closed"
 
 
+def test_what_is_no_answer_is_no_fact(judge: Judge) -> None:
+    """An object with a method of that name by chance: its value is looked up like any other."""
+    source = Source(there=True, asked=True)
+    with Resolver({"partner.enrolled": source}) as resolver:
+        assert settle_at_hand(judge(Asks()), resolver).decision.code == "fact.missing"
+        assert settle(judge(Asks()), resolver).decision.code == "fact.found"
+
+
 def test_a_source_that_raises_at_once_gives_no_fact(judge: Judge, caplog: pytest.LogCaptureFixture) -> None:
     """And the log says so, as of one that raises later."""
     source = Source(OSError("disk\x1b"))

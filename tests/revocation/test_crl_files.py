@@ -498,3 +498,44 @@ def test_a_plain_server_of_asyncio_admits_the_first_time(entries: tuple[Revoked,
             judgement = verifier.judgement(PresentedChain((FRODO.der,), Possession.TLS))
             decision = settle_at_hand(judgement, resolver).decision
             assert decision.code == ("crl.revoked" if entries else "policy.all")
+
+
+@pytest.mark.usefixtures("clock")
+def test_a_folder_of_other_things_is_not_listed_on_a_loop(tmp_path: Path) -> None:
+    """Names that do not count cost as much as those that do."""
+    put(tmp_path / "ca.crl", crl())
+    source = crls_source(CRLFiles(tmp_path))
+    assert at_hand(source) is GOOD
+    for number in range(_crl_files.FEW_ENTRIES):
+        (tmp_path / f"{number}.txt").touch()
+    assert at_hand(source) is None
+    assert ask(source).status is GOOD
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes")
+@pytest.mark.usefixtures("clock")
+@pytest.mark.parametrize("what", ["pipe", "long"])
+def test_attack_another_file_put_there_between_two_looks(
+    what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pipe would hold the loop up for ever, and a long file for most of a second: it is left, and looked at again."""
+    path = tmp_path / "ca.crl"
+    put(path, crl(age=2 * HOUR))
+    source = crls_source(CRLFiles(path))
+    assert at_hand(source) is GOOD
+    put(path, crl())
+
+    def put_another(place: str, flags: int, opened: Any = _crl_files._at_once) -> int:
+        path.unlink()
+        if what == "pipe":
+            os.mkfifo(path)
+        else:
+            put(path, crl(*[Revoked(serial) for serial in range(1_000, 1_800)]))
+        return int(opened(place, flags))
+
+    monkeypatch.setattr(_crl_files, "_at_once", put_another)
+    assert at_hand(source) is GOOD, "what it held before counts for a while"
+    monkeypatch.undo()
+    path.unlink()
+    put(path, crl(FRODO_IS))
+    assert ask(source).status is REVOKED

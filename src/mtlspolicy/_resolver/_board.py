@@ -83,11 +83,11 @@ class Board:
     def at_once(self, need: Need, answers: Instant) -> Fact | None:
         """Return what a source answers at once for *need*; ``None``: nothing that is young enough. It is not kept."""
         try:
-            answer = None if self.closed else answers(need.key)
+            answer: object = None if self.closed else answers(need.key)
         except Exception as failure:  # noqa: BLE001 - whatever a source raises, there is no fact
             self._tell_of(need.kind, self._reason(failure), clocks()[0])
             return None
-        if answer is None:
+        if not isinstance(answer, Answer):
             return None
         wall = clocks()[1]
         obtained = min(answer.obtained_at or wall, wall)  # a time to come would make it young for ever

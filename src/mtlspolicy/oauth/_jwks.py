@@ -84,9 +84,12 @@ def _der(chain: object, where: str) -> bytes:
     if len(first) > LONGEST:
         raise _wrong(f"{where}: x5c[0] has {len(first)} characters; at most {LONGEST}")
     try:
-        return base64.b64decode(first, validate=True)  # RFC 7517, section 4.7: not base64url
+        der = base64.b64decode(first, validate=True)  # RFC 7517, section 4.7: not base64url
     except ValueError:
-        raise _wrong(f"{where}: x5c[0] is not base64 of a certificate, in one line and with padding") from None
+        der = b""
+    if not der or base64.b64encode(der).decode("ascii") != first:  # a decoder lets stray padding and bits pass
+        raise _wrong(f"{where}: x5c[0] is not base64 of a certificate, in one line and with padding")
+    return der
 
 
 def _parameters(certificate: ParsedCertificate) -> dict[str, str] | None:

@@ -45,6 +45,13 @@ class ListPolicy(Policy, Generic[T]):
     def _reads_path_only(self) -> bool:  # type: ignore[override]  # a live list changes, so this depends on the instance
         return not callable(self.entries)
 
+    @property
+    def _is_live(self) -> bool:
+        return callable(self.entries)
+
+    def _sources_now(self) -> tuple[object, ...]:
+        return (self._current(),) if callable(self.entries) else ()
+
     @classmethod
     def _holding(cls, entries: frozenset[T], **others: object) -> Self:
         """Return a policy of parsed *entries*, without parsing them again."""

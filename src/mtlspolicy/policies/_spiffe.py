@@ -20,7 +20,7 @@ from mtlspolicy._spiffe_id import SCHEME, SpiffeIdentifier
 from mtlspolicy._text import quoted
 from mtlspolicy.errors import ConfigurationError, MalformedEvidence
 from mtlspolicy.policies._input import CertificateInput, PathInput, read_list
-from mtlspolicy.policies._lists import SHOWN, Source
+from mtlspolicy.policies._lists import SHOWN, ListPolicy, Source
 from mtlspolicy.policies._names import NamePolicy, names_in, require_text
 from mtlspolicy.policies._spiffe_bundle import Bundle, BundleInput, LiveBundle, bundle_of
 
@@ -134,6 +134,15 @@ class SpiffeID(NamePolicy[SpiffeIdentifier]):
     @property
     def _reads_path_only(self) -> bool:  # type: ignore[override]  # a live list or bundle changes
         return not callable(self.entries) and not isinstance(self.bundle, LiveBundle)
+
+    @property
+    def _is_live(self) -> bool:
+        return not self._reads_path_only
+
+    def _sources_now(self) -> tuple[object, ...]:
+        bundle = self.bundle
+        found = ListPolicy[SpiffeIdentifier]._sources_now(self)  # slots: there is no super() before Python 3.14
+        return (*found, bundle.current()) if isinstance(bundle, LiveBundle) else found
 
     @property
     def _binds_issuer(self) -> bool:  # type: ignore[override]  # a bundle says which anchors may assert the ID

@@ -53,7 +53,15 @@ class LiveBundle:
             MalformedEvidence: The key of *anchor* cannot be read.
             ConfigurationError: The source returned no bundle; what it raises goes through.
         """
-        return read_bundle(self.source(), self.domains).vouches(anchor, trust_domain)
+        return self.current().vouches(anchor, trust_domain)
+
+    def current(self) -> Bundle:
+        """Return the bundle as it is now.
+
+        Raises:
+            ConfigurationError: The source returned none; what it raises goes through.
+        """
+        return read_bundle(self.source(), self.domains)
 
 
 def bundle_of(value: object, domains: frozenset[str] | None) -> Bundle | LiveBundle:

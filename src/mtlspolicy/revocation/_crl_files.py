@@ -5,15 +5,16 @@ A file that is gone counts no more; one that cannot be read any longer leaves it
 
 from __future__ import annotations
 
+import errno
 import logging
 import math
 import os
 import re
 import stat
-import threading
 import time
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,6 +27,7 @@ from mtlspolicy.revocation._crl_layout import MOST_PEM, crl_blocks
 from mtlspolicy.revocation._crl_list import SHORT, RevocationList
 from mtlspolicy.revocation._crl_set import CRLInput, Held, crl_answer, held_crls
 from mtlspolicy.revocation._offline import RETRY, keep_for, obtained_at
+from mtlspolicy.revocation._process_lock import ProcessLock
 from mtlspolicy.revocation._seen import Seen
 
 __all__ = ["CRLFiles", "crls_source"]
@@ -40,6 +42,8 @@ MOST_FILES: Final = 10_000
 """Of a directory; the rest, in the order of names, does not count."""
 FEW_FILES: Final = 16
 """Files that are looked at in a handshake on an event loop."""
+FEW_ENTRIES: Final = 64
+"""Entries of a directory that are, those that do not count included."""
 _NAME: Final = re.compile(r"(?!\.).*\.(?:crl|pem|der|r[0-9]{1,6})", re.IGNORECASE | re.DOTALL)
 
 _Stamp = tuple[int, int, int, int, int]
@@ -58,8 +62,13 @@ class _File:
         self._stamp: _Stamp | None = None
         self._again = math.inf
 
-    def refresh(self, clock: float) -> None:
-        """Read the file if it is another one than the last time. Never raises for what the file is or holds."""
+    def refresh(self, clock: float, most: int | None = None) -> None:
+        """Read the file if it is another one than the last time. Never raises for what the file is or holds.
+
+        Args:
+            clock: Now.
+            most: Octets that a file may have to be read now; ``None``: as many as a CRL has.
+        """
         try:
             info = self.path.stat()
             if not stat.S_ISREG(info.st_mode):
@@ -67,7 +76,7 @@ class _File:
             elif info.st_size == 0:
                 self._fail("crl.absent", "is empty", clock)
             elif _stamp(info) != self._stamp or clock >= self._again:
-                self._read(clock)
+                self._read(clock, most)
         except FileNotFoundError:
             self._fail("crl.absent", "is missing", clock)
         except OSError as error:
@@ -81,10 +90,13 @@ class _File:
             return True
         return info.st_size <= SHORT or (clock < self._again and _stamp(info) == self._stamp)
 
-    def _read(self, clock: float) -> None:
+    def _read(self, clock: float, most: int | None) -> None:
         self._stamp = None
-        with self.path.open("rb") as opened:
+        # Somebody may have put something else there meanwhile: a pipe would keep us waiting for ever.
+        with open(self.path, "rb", opener=_at_once) as opened:
             info = os.fstat(opened.fileno())
+            if not stat.S_ISREG(info.st_mode) or (most is not None and info.st_size > most):
+                raise OSError(errno.EAGAIN, "it is another file than a moment ago")
             data = opened.read(MOST_PEM + 1)
         try:
             crls = tuple([RevocationList(block, source=str(self.path)) for block in crl_blocks(data)])
@@ -112,6 +124,10 @@ class _File:
             self._crls = ()
             LOGGER.warning("%s %s: what it held before counts no more", quoted(str(self.path), 200), what)
         return [(crl, f"{self.path} as it was at {self._read_at}; now it {what}") for crl in self._crls]
+
+
+def _at_once(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def _stamp(info: os.stat_result) -> _Stamp:
@@ -144,8 +160,8 @@ class CRLFiles:
         self.path: Path = Path(path)
         self._max_stale = max_stale.total_seconds()
         self._files: dict[Path, _File] = {}
-        self._lock = threading.Lock()
-        for file in self._refreshed(self._clock()):
+        self._lock = ProcessLock()
+        for file in self._refreshed(self._clock(), self._paths()):
             if file.problem is not None:
                 raise ConfigurationError(
                     f"CRLFiles: {quoted(str(file.path))} {file.problem[1]}; a CRL is DER, or PEM that begins with "
@@ -159,44 +175,53 @@ class CRLFiles:
     def held(self) -> Held:
         """Return the CRLs as they are now, and what is wrong with files. Never raises."""
         with self._lock:
-            return self._held(self._clock())
+            return self._held(self._clock(), self._paths())
 
     def at_hand(self) -> Held | None:
         """Return what `held` does, where that is quick: a few files, and no long one that has changed; else ``None``.
 
         Waits for nobody, and asks the system about those files: for event loops.
         """
-        if len(self._files) > FEW_FILES or not self._lock.acquire(blocking=False):
+        if not self._lock.acquire(blocking=False):
             return None
         try:
-            clock, paths = self._clock(), self._paths()
+            clock, paths = self._clock(), self._paths(most=FEW_ENTRIES)
+            if len(paths) > FEW_FILES:
+                return None
             known = [self._files.get(path) or _File(path) for path in paths]
-            quick = len(paths) <= FEW_FILES and all(file.is_quick(clock) for file in known)
-            return self._held(clock) if quick else None
+            quick = all(file.is_quick(clock) for file in known)
+            return self._held(clock, paths, SHORT) if quick else None
         finally:
             self._lock.release()
 
-    def _held(self, clock: float) -> Held:
-        files = self._refreshed(clock)
+    def _held(self, clock: float, paths: list[Path], most: int | None = None) -> Held:
+        files = self._refreshed(clock, paths, most)
         crls = [crl for file in files for crl in file.current(clock, self._max_stale)]
         problems = [(file.problem[0], f"{file.path} {file.problem[1]}") for file in files if file.problem is not None]
         return Held(tuple(crls), tuple(problems))
 
-    def _refreshed(self, clock: float) -> list[_File]:
-        self._files = {path: self._files.get(path) or _File(path) for path in self._paths()}
+    def _refreshed(self, clock: float, paths: list[Path], most: int | None = None) -> list[_File]:
+        self._files = {path: self._files.get(path) or _File(path) for path in paths}
         for file in self._files.values():
-            file.refresh(clock)
+            file.refresh(clock, most)
         return list(self._files.values())
 
-    def _paths(self) -> list[Path]:
-        """Return the files that count; where the directory cannot be read, those that did, each with its own fate."""
+    def _paths(self, most: int | None = None) -> list[Path]:
+        """Return the files that count; where the directory cannot be read, those that did, each with its own fate.
+
+        Args:
+            most: Entries after which a directory is left, with more than `FEW_FILES`; ``None``: it is read to its end.
+        """
         try:
-            paths = sorted(path for path in self.path.iterdir() if _NAME.fullmatch(path.name))
+            with os.scandir(self.path) as entries:
+                names = [entry.name for entry in islice(entries, most)]
         except NotADirectoryError:
             return [self.path]
         except OSError:
             return list(self._files) or [self.path]
-        return paths[:MOST_FILES]
+        if most is not None and len(names) >= most:
+            return [self.path] * (FEW_FILES + 1)
+        return sorted(self.path / name for name in names if _NAME.fullmatch(name))[:MOST_FILES]
 
 
 def crls_source(crls: CRLFiles | Iterable[CRLInput]) -> Callable[[Any], Answer]:
@@ -226,7 +251,7 @@ class _CRLSource:
         if self._fixed.problems:
             raise ConfigurationError(f"crls_source: {self._fixed.problems[0][1]}")
         self._seen = Seen()
-        self._lock = threading.Lock()  # so that a long CRL is read once, by whoever asks first
+        self._lock = ProcessLock()  # so that a long CRL is read once, by whoever asks first
         self._newest: dict[tuple[str, bytes, bytes, bool], datetime] = {}
 
     def __call__(self, question: Any) -> Answer:

@@ -5,7 +5,6 @@ It verifies nothing: what it is told was accepted before. A first answer that is
 
 from __future__ import annotations
 
-import threading
 from collections import OrderedDict
 from datetime import datetime
 from typing import Final, TypeAlias, TypeVar, cast
@@ -14,6 +13,7 @@ from mtlspolicy._certificate import ParsedCertificate
 from mtlspolicy._evidence import RevocationStatus
 from mtlspolicy._revocation import CRLQuestion, CRLRule, OCSPQuestion, OCSPRule, RevocationAnswer, shown
 from mtlspolicy.errors import ConfigurationError
+from mtlspolicy.revocation._process_lock import ProcessLock
 
 __all__ = ["Seen"]
 
@@ -59,7 +59,7 @@ class Seen:
         self._claimed: OrderedDict[_Key, RevocationAnswer] = OrderedDict()
         self._claims: OrderedDict[tuple[_Key, ParsedCertificate], datetime] = OrderedDict()
         self._vouched: OrderedDict[_Delegate, None] = OrderedDict()
-        self._lock = threading.Lock()
+        self._lock = ProcessLock()
 
     def judged(self, question: OCSPQuestion | CRLQuestion, answer: RevocationAnswer) -> RevocationAnswer:
         """Return *answer*, or what stands in its place: a revocation seen before, or that it is older than one seen.

@@ -1,8 +1,8 @@
 """Decides again on the server of a connection that a client has kept: trust, policy, facts and the clock move on.
 
 `AgeingSocket` and `AgeingObject` do so by themselves before something is written, for contexts whose trust or policy is
-a source, and for those that say how old a decision may be. Whoever is not admitted now is shut out, and the next
-connection is decided on by its own handshake.
+a source, or has one, and for those that say how old a decision may be. Whoever is not admitted now is shut out, and the
+next connection is decided on by its own handshake.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self, cast
 from mtlspolicy._decision import Verdict
 from mtlspolicy._resolver import settle, settle_at_hand
 from mtlspolicy.tls._enforcement import enforcement_of
+from mtlspolicy.tls._guards import end_admitted
 from mtlspolicy.tls._hook import running_loop
 from mtlspolicy.tls._latch import ADMITTED, Latch
 from mtlspolicy.tls._object import LatchedObject
@@ -24,6 +25,7 @@ from mtlspolicy.tls._socket import LatchedSocket
 if TYPE_CHECKING:
     from mtlspolicy._decision import Decision
     from mtlspolicy._judgement import Judgement
+    from mtlspolicy._verifier_sources import State
 
 __all__ = ["AgeingObject", "AgeingSocket", "judgement_now", "shut_out", "still_admitted"]
 
@@ -34,9 +36,6 @@ class _Connection(Protocol):
     _latch: Latch
     context: Any
     server_hostname: Any
-
-    def _end(self) -> None:
-        """Drop the TLS object and shut what is below."""
 
 
 def judgement_now(connection: Any) -> Judgement | None:
@@ -57,11 +56,10 @@ def judgement_now(connection: Any) -> Judgement | None:
 
 
 def shut_out(connection: Any, decision: Decision) -> None:
-    """Refuse a *connection* that was admitted, drop its TLS object, and log why."""
-    found: _Connection = connection
+    """Refuse a *connection* that was admitted, end it, and log why."""
     latch = latch_of(connection)
     latch.mark_refused(decision)
-    found._end()
+    end_admitted(connection)
     latch.log(connection)
 
 
@@ -73,23 +71,19 @@ def still_admitted(connection: Any, *, waits: bool = True) -> bool:
         waits: Whether facts are waited for. If not, facts at hand are all that is used, and one that is missing is
             asked for, so that it is there for the connection that takes this one's place.
     """
-    return _admission_now(connection, waits=waits) is not None
-
-
-def _admission_now(connection: Any, *, waits: bool) -> Decision | None:
     judgement = judgement_now(connection)
     enforcement = enforcement_of(connection.context)
     if judgement is None or enforcement is None:
-        return None
+        return False
     resolver = enforcement.resolver
     outcome = settle(judgement, resolver) if waits else settle_at_hand(judgement, resolver)
     if not waits and resolver is not None and outcome.needs:
         resolver.ask(outcome.needs, running_loop())
     decision = judgement.conclude(outcome).decision
     if decision.verdict is Verdict.PERMIT:
-        return decision
+        return True
     shut_out(connection, decision)
-    return None
+    return False
 
 
 class _Ageing:
@@ -97,14 +91,16 @@ class _Ageing:
 
     _latch: Latch
     _decided_at: float
-    _renewed: Decision | None
+    _state: State | None
 
-    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
-        """Begin the age of the decision before there is one, with the handshake."""
+    @classmethod
+    def _create(cls, *args: Any, **kwargs: Any) -> Self:
+        """Take time and state before there is a decision: what changes meanwhile has changed."""
+        enforcement = enforcement_of(kwargs["context"])
+        began, state = time.monotonic(), None if enforcement is None else enforcement.verifier.state()
         below: Any = super()
-        self: Self = below.__new__(cls, *args, **kwargs)
-        self._decided_at = time.monotonic()
-        self._renewed = None
+        self: Self = below._create(*args, **kwargs)
+        self._decided_at, self._state = began, state
         return self
 
     def _renew_decision(self) -> None:
@@ -118,15 +114,22 @@ class _Ageing:
         options = None if enforcement is None else enforcement.options
         if enforcement is None or not isinstance(options, ClientOptions):
             return
+        state = enforcement.verifier.state()
         young = options.max_age is None or now < self._decided_at + options.max_age
-        last = cast("Decision", self._renewed or self._latch.decision)  # who is admitted has one
-        if young and enforcement.verifier.decides_under(last.context):
+        if young and _alike(state, self._state):
             return
         waits = isinstance(self, ssl.SSLSocket) and self.gettimeout() != 0.0
-        self._renewed = _admission_now(self, waits=waits)
-        if self._renewed is None:
+        if not still_admitted(self, waits=waits):
             raise self._latch.rejection()
-        self._decided_at = now
+        self._decided_at, self._state = now, state
+
+
+def _alike(one: State | None, other: State | None) -> bool:
+    """Return whether two states are equal; those that cannot be had, or compared, are not."""
+    try:
+        return one is not None and one == other
+    except Exception:  # noqa: BLE001 - a policy of somebody's own whose comparison fails
+        return False
 
 
 class AgeingSocket(_Ageing, LatchedSocket):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import functools
+import socket
 import ssl
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any, Protocol, TypeVar
 
 from mtlspolicy.errors import ConfigurationError
@@ -15,7 +17,16 @@ from mtlspolicy.tls._log import log_alert
 from mtlspolicy.tls._openssl import NO_CERTIFICATE, diagnose, diagnose_alert
 from mtlspolicy.tls._surface import Access
 
-__all__ = ["Guarded", "before_data", "before_identity", "fail", "guard", "note_alert", "refuse_late_question"]
+__all__ = [
+    "Guarded",
+    "before_data",
+    "before_identity",
+    "end_admitted",
+    "fail",
+    "guard",
+    "note_alert",
+    "refuse_late_question",
+]
 
 _Class = TypeVar("_Class", bound=type)
 
@@ -82,6 +93,20 @@ def before_identity(connection: Guarded) -> None:
     before_data(connection)
     if connection._latch.state is ANSWERING:
         raise connection._latch.rejection()
+
+
+def end_admitted(connection: Any) -> None:
+    """Have nothing more move on a connection that was admitted, and leave what is below to its owner.
+
+    A socket is shut before its TLS object goes, or another thread, about to send, would send in the clear. It is not
+    closed: a read in another thread would go on with the next connection that is given its number.
+    """
+    if not isinstance(connection, ssl.SSLSocket):
+        connection._end()
+        return
+    with suppress(OSError):
+        socket.socket.shutdown(connection, socket.SHUT_RDWR)
+    connection.__dict__["_sslobj"] = None
 
 
 def refuse_late_question(connection: Guarded) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias, TypeGuard
 from mtlspolicy.errors import ConfigurationError
 from mtlspolicy.tls._cpython import leaf_of, tls_object
 from mtlspolicy.tls._errors import refusal
+from mtlspolicy.tls._guards import end_admitted
 from mtlspolicy.tls._latch import ADMITTED, ANSWERING, REFUSED
 from mtlspolicy.tls._object import LatchedObject
 from mtlspolicy.tls._socket import LatchedSocket
@@ -152,7 +153,7 @@ def _admitted(connection: TLSConnection) -> Latch:
         ) from None
     if leaf != (None if latch.presented is None else latch.presented.ders[0]):
         latch.mark_refused(refusal("tls.peer-changed", _CHANGED))
-        found._end()
+        end_admitted(found)
         latch.log(found)
         raise latch.rejection()
     return latch

@@ -10,12 +10,22 @@ import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import httpx
 import pytest
 
-from mtlspolicy import ConfigurationError, Resolver, TrustStore, Verifier, policies, tls
+from mtlspolicy import (
+    ConfigurationError,
+    Decision,
+    Evidence,
+    Policy,
+    Resolver,
+    TrustStore,
+    Verifier,
+    policies,
+    tls,
+)
 from mtlspolicy.testing import CertificateAuthority
 
 PATIENCE: Final = 20.0
@@ -24,7 +34,7 @@ ROW_AGE: Final = 2.0
 ROOT: Final = CertificateAuthority("Root")
 OTHER: Final = TrustStore(anchors=[CertificateAuthority("Other").certificate])
 TRUST: Final = TrustStore(anchors=[ROOT.certificate])
-SERVER: Final = ROOT.issue_server("localhost", "127.0.0.1")
+SERVER: Final = ROOT.issue_server("localhost", "127.0.0.1", "spiffe://a.test/server")
 _ANSWER: Final = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n"
 
 
@@ -144,6 +154,114 @@ def test_no_kept_connection_is_used_under_another_policy(by: Any, port: int) -> 
             again = ask()
             assert int(again) > int(first)
             first = again
+
+
+@BOTH
+@pytest.mark.parametrize("kind", ["list", "bundle", "list in a live policy"])
+def test_no_kept_connection_is_used_under_another_list(by: Any, port: int, kind: str) -> None:
+    """A pin that is rotated, or a bundle, ends it as well: the policy is one object, and what is in it has changed."""
+    now: list[Any] = [SERVER.certificate]
+    anchors: list[Any] = [ROOT.certificate]
+    policy: Any = policies.CertificatePin(lambda: policies.CertificatePin.of(now[0]))
+    given: Any = policies.DNSName("localhost") & policy
+    if kind == "bundle":
+        given = policies.SpiffeID("spiffe://a.test/server", bundle=lambda: anchors[0], allow_unconstrained=True)
+    elif kind == "list in a live policy":
+        given = lambda: policy  # noqa: E731 - a source, in a variable
+    with by(_context(max_age=None, policy=given), port) as ask:
+        first = ask()
+        assert ask() == first
+        now[0], anchors[0] = ROOT.certificate, OTHER.anchors[0].certificate
+        with pytest.raises((httpx.TransportError, tls.HandshakeRejected)):
+            ask()
+        now[0], anchors[0] = SERVER.certificate, ROOT.certificate
+        assert int(ask()) > int(first)
+
+
+def _raises() -> Any:
+    raise OSError("the list is gone")
+
+
+class _Odd(Policy):
+    """A policy of somebody's own that cannot be compared."""
+
+    def __eq__(self, other: object) -> bool:
+        raise RuntimeError("no")
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def evaluate(self, evidence: Evidence) -> Decision:
+        """Permit."""
+        del evidence
+        return self.permit("acme.open")
+
+
+def test_a_state_that_cannot_be_had_or_compared_is_decided_on_anew(port: int) -> None:
+    """In doubt the question is asked: a source that fails refuses, a policy that cannot be compared may admit."""
+    fails = [False]
+    pins = policies.CertificatePin(lambda: _raises() if fails[0] else policies.CertificatePin.of(SERVER.certificate))
+    with _by_httpx(_context(max_age=None, policy=pins), port) as ask:
+        assert ask() == ask()
+        fails[0] = True
+        with pytest.raises((httpx.TransportError, tls.HandshakeRejected)):
+            ask()
+    made = [_Odd(), _Odd()]
+    with _by_httpx(_context(max_age=None, policy=lambda: made[0]), port) as ask:
+        first = ask()
+        made.reverse()
+        assert ask() == first
+
+
+def test_attack_the_number_of_a_connection_that_is_shut_out_goes_to_another(port: int) -> None:
+    """A thread that reads it would go on with the stranger who has that number: it stays until its owner closes."""
+    store = [TRUST]
+    context = _context(lambda: store[0], max_age=None)
+    plain = socket.create_connection(("127.0.0.1", port), PATIENCE)
+    with context.wrap_socket(plain, server_hostname="localhost") as connection:
+        number, read = connection.fileno(), []
+        reader = threading.Thread(target=lambda: read.append(connection.recv(10)))
+        reader.start()
+        threading.Event().wait(0.05)
+        store[0] = OTHER
+        with pytest.raises(tls.HandshakeRejected):
+            connection.send(b"secret")
+        assert connection.fileno() == number
+        reader.join(PATIENCE)
+        assert not reader.is_alive()
+        assert read == [b""]
+        for operation in (lambda: connection.send(b"secret"), lambda: connection.recv(1)):
+            with pytest.raises(tls.HandshakeRejected):
+                operation()
+
+
+def test_attack_plain_text_while_another_thread_shuts_a_connection_out(
+    port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``ssl`` sends in the clear where the TLS object has gone: by then nothing can be sent."""
+    store = [TRUST]
+    context = _context(lambda: store[0], max_age=None)
+    plain = socket.create_connection(("127.0.0.1", port), PATIENCE)
+    sent: list[object] = []
+
+    def shut(sock: socket.socket, how: int) -> None:
+        sent.append(sock.__dict__["_sslobj"] is not None)
+        original(sock, how)
+        try:
+            sent.append(ssl.SSLSocket.send(cast("Any", sock), b"secret"))
+        except OSError as error:
+            sent.append(type(error))
+
+    with context.wrap_socket(plain, server_hostname="localhost") as connection:
+        original = socket.socket.shutdown
+        store[0] = OTHER
+        with monkeypatch.context() as patched:
+            patched.setattr(socket.socket, "shutdown", shut, raising=False)
+            with pytest.raises(tls.HandshakeRejected):
+                connection.send(b"secret")
+        with pytest.raises(OSError):  # noqa: PT011 - which one is for the system to say
+            socket.socket.send(connection, b"secret")
+    assert sent[0] is True, "first the socket, then its TLS object"
+    assert not isinstance(sent[1], int)
 
 
 @BOTH
