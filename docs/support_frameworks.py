@@ -6,13 +6,14 @@ from __future__ import annotations
 
 from typing import Final
 
-from support_row import EACH, FEATURES, MAIL, NEVER, REAL_GRPC, RESUMED, SERVER, TESTS, Row
+from support_row import EACH, FEATURES, MAIL, NEVER, REAL_GRPC, SERVER, TESTS, Row
 
 _SESSION: Final = "::test_a_session_does_not_outlive_the_trust_in_its_ca"
 _HELD: Final = "::test_a_held_connection_waits_for_its_fact_and_then_is_served[asyncio]"
 _DIRECT: Final = f"{TESTS}test_direct.py"
 _WAITS: Final = "::test_a_held_connection_waits_for_its_fact_and_then_is_served"
 _SMTP: Final = f"{TESTS}test_aiosmtpd.py::"
+_AT_ONCE: Final = f"{TESTS}test_mail_at_once.py::"
 _KNOWN: Final = f"{TESTS}test_websockets.py::test_the_peer_is_known_in_the_handler_and_the_refused_run_no_code"
 _IN_HANDLER: Final = "test_the_peer_of_the_connection_is_in_the_handler_and_headers_claim_nothing"
 
@@ -21,7 +22,7 @@ FRAMEWORKS: Final = (
         "aiohttp",
         "aiohttp",
         {
-            "before": f"{TESTS}test_aiohttp.py::test_no_application_code_runs_for_who_is_refused[wrong name]",
+            "before": f"{EACH}test_nobody_else_has_any_of_the_application_run[aiohttp-another name]",
             "peer": f"{TESTS}test_aiohttp.py::"
             "test_the_peer_of_the_connection_is_in_the_application_and_headers_claim_nothing[/]",
             "route": f"{TESTS}test_aiohttp.py::test_the_route_asks_further",
@@ -74,10 +75,10 @@ FRAMEWORKS: Final = (
         "aiosmtpd, STARTTLS",
         "aiosmtpd",
         {
-            "before": f"{MAIL}test_who_is_not_meant_delivers_nothing[gollum]",
+            "before": f"{_AT_ONCE}test_nobody_else_has_any_command_done[another name]",
             "peer": f"{MAIL}test_a_relay_with_its_certificate_delivers",
-            "route": f"{_SMTP}test_a_hook_asks_further[asks-sam@example.com-550 5.7.1 name.mismatch]",
-            "resumption": RESUMED,
+            "route": f"{_AT_ONCE}test_a_further_question_is_refused_for_one_and_admits_another",
+            "resumption": f"{_AT_ONCE}test_a_resumed_session_is_judged_as_a_new_one_is",
             "waits": f"{_SMTP}test_no_command_after_starttls_is_read_before_the_decision[starttls]",
             "websocket": NEVER,
             "http2": NEVER,

@@ -33,12 +33,8 @@ TESTS: Final = "tests/integrations/"
 EACH: Final = f"{TESTS}test_each_server.py::"
 INTEROP: Final = "tests/interop/"
 CLIENT_TESTS: Final = "tests/clients/"
-REQUIRE: Final = "tests/test_peer.py::test_require_is_asked_now_and_on_the_same_evidence"
 MAIL: Final = f"{INTEROP}test_mail.py::"
 REAL_GRPC: Final = f"{TESTS}test_grpc.py::test_with_real_servers"
-RESUMED: Final = (
-    "tests/tls/connections/test_resumption.py::test_removal_from_the_policy_is_seen_by_a_resumed_session[tls13-ticket]"
-)
 
 
 class Row(NamedTuple):

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from support_row import EACH, NEVER, REQUIRE, RESUMED, TESTS, Row
+from support_row import EACH, NEVER, TESTS, Row
 
 _TLS: Final = f"{TESTS}test_tls.py::"
 _STREAMS: Final = (
@@ -14,6 +14,10 @@ _STREAMS: Final = (
 )
 _UVICORN_WS: Final = f"{TESTS}test_edges.py::test_uvicorn_admits_and_refuses_websockets_before_they_are_accepted"
 _GREEN: Final = "tests/tls/connections/test_green.py::test_rule_8_a_library_that_replaced_ssl_is_refused_by_name"
+_ONE_AT_A_TIME: Final = (
+    "it serves one connection at a time: a client who connects and says nothing holds all others up, for 10 s if not "
+    "told otherwise"
+)
 _NO_ZTTP: Final = 'h11 and httptools speak HTTP/1.1; `http="zttp"` is refused by name'
 
 
@@ -40,11 +44,11 @@ SERVERS: Final = (
         "asyncio streams, protocols",
         "",
         {
-            "before": _STREAMS,
-            "peer": _STREAMS,
-            "route": REQUIRE,
+            "before": f"{EACH}test_nobody_else_has_any_of_the_application_run[asyncio.start_server-another name]",
+            "peer": f"{EACH}test_the_one_who_is_meant_is_known_to_the_application[asyncio.start_server]",
+            "route": f"{EACH}test_a_route_may_ask_further[asyncio.start_server]",
             "waits": _STREAMS,
-            "resumption": RESUMED,
+            "resumption": f"{EACH}test_a_resumed_session_is_judged_as_a_new_one_is[asyncio.start_server]",
             "websocket": NEVER,
             "http2": NEVER,
         },
@@ -86,7 +90,7 @@ SERVERS: Final = (
         http2=f"{_TLS}test_hypercorn_tells_the_application_the_peer_of_the_connection[True]",
         websocket=f"{TESTS}test_edges.py::test_hypercorn_admits_and_refuses_websockets_before_they_are_accepted",
     ),
-    _served("gunicorn, sync", "gunicorn", "gunicorn-sync"),
+    _served("gunicorn, sync", "gunicorn", "gunicorn-sync", waits=_ONE_AT_A_TIME),
     _served("gunicorn, gthread", "gunicorn", "gunicorn-gthread"),
     _served(
         "gunicorn, our UvicornWorker",

@@ -239,6 +239,15 @@ def test_require_is_asked_now_and_on_the_same_evidence() -> None:
     assert before <= seen.at <= datetime.now(UTC)
     assert (seen.path, seen.facts, seen.connection) == (peer.path, facts, CONNECTION)
     assert (seen.possession, seen.dialed) == (Possession.TLS, "a.test")
+    denying = Recording(Verdict.DENY)
+    with pytest.raises(PolicyDenied) as denied:
+        peer.require(denying)
+    assert denied.value.code == "test.answer"
+    peer.require(recording)
+    for required in (denying.seen[-1], recording.seen[-1]):
+        assert before <= required.at <= datetime.now(UTC)
+        assert (required.path, required.facts, required.dialed) == (peer.path, facts, "a.test")
+    assert len(recording.seen) == 2
 
 
 def test_require_holds_the_path_to_its_validity_again() -> None:

@@ -1,6 +1,7 @@
 """One set of clients for every server that speaks TLS with a context of ours, and how to start those that need it.
 
-A server's application tells its caller who he is, and writes one octet into a file for each run.
+A server's application tells its caller who he is, and writes one octet into a file for each run; its verifier writes
+the code of each decision into another one.
 """
 
 from __future__ import annotations
@@ -13,23 +14,25 @@ import ssl
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from socketserver import ThreadingMixIn
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 from wsgiref.simple_server import WSGIServer, make_server
 
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from mtlspolicy import Resolver, TrustStore, Verifier, policies, revocation, tls
+from mtlspolicy import Decision, Resolver, TrustStore, Verifier, policies, revocation, tls
 from mtlspolicy.integrations import asgi, wsgi
 from mtlspolicy.integrations import wsgiref as our_wsgiref
 from mtlspolicy.testing import CertificateAuthority, IssuedCertificate
 from tests.integrations import applications
 from tests.integrations.serving import HOST, PATIENCE, REPOSITORY, listening, on_thread
 
+T = TypeVar("T")
 ROOT: Final = CertificateAuthority("Battery root")
 ISSUING: Final = ROOT.intermediate("Battery issuing CA")
 OTHER: Final = ROOT.intermediate("Battery other CA")
@@ -40,6 +43,8 @@ ISSUING.revoke(_REVOKED)
 _CRL: Final = ISSUING.crl().public_bytes(Encoding.DER)
 
 GOOD: Final = ISSUING.issue_client("frodo")
+SAM: Final = ISSUING.issue_client("sam")
+ALLOWED: Final = "frodo sam"
 REFUSED: Final[dict[str, IssuedCertificate | None]] = {
     "another issuing CA": OTHER.issue_client("frodo"),
     "another name": ISSUING.issue_client("gollum"),
@@ -68,10 +73,15 @@ def server_context(folder: Path, **options: Any) -> ssl.SSLContext:
     With ``pending="hold"`` a fact is looked up by a coroutine as well.
     """
     (folder / "list.crl").write_bytes(_CRL)
-    names = folder / "names"
-    names.write_text("frodo", encoding="ascii")
+    names, codes = folder / "names", folder / "codes"
+    names.write_text(ALLOWED, encoding="ascii")
+
+    def note(decision: Decision) -> None:
+        with codes.open("a", encoding="ascii") as file:
+            file.write(f"{decision.code}\n")
+
     policy = (
-        policies.CommonName(lambda: [names.read_text(encoding="ascii")])
+        policies.CommonName(lambda: names.read_text(encoding="ascii").split())
         & policies.IssuerPin(ISSUING.certificate)
         & policies.NotRevoked("crl", scope="end-entity")
     )
@@ -79,7 +89,7 @@ def server_context(folder: Path, **options: Any) -> ssl.SSLContext:
     sources: dict[str, Any] = {revocation.CRL: lists, "battery.enrolled": look_up}
     settings = tls.ServerOptions(resolver=Resolver(sources), **options)
     asked = policy & enrolled if "pending" in options else policy
-    verifier = Verifier.for_clients(trust=TrustStore(anchors=[ROOT.certificate]), policy=asked)
+    verifier = Verifier.for_clients(trust=TrustStore(anchors=[ROOT.certificate]), policy=asked).observed_by(note)
     return tls.server_context(
         credential=tls.Credential.of(SERVER.chain, SERVER.key), verifier=verifier, options=settings
     )
@@ -95,11 +105,21 @@ def client_context(folder: Path, certificate: IssuedCertificate | None) -> ssl.S
 
 
 class Running(NamedTuple):
-    """A server: its port, the processes whose descriptors and threads are its own, and the file of runs."""
+    """A server that runs.
+
+    Attributes:
+        port: On loopback.
+        processes: Those whose descriptors and threads are its own.
+        runs: A file with an octet for each run of its application.
+        tasks: Returns how many tasks there are where it runs in an event loop.
+        waits: Whether it waits for facts. Elsewhere whoever comes before the CRL was read has to come again.
+    """
 
     port: int
     processes: Callable[[], list[int]]
     runs: Path
+    tasks: Callable[[], int] = int
+    waits: bool = True
 
     @property
     def ran(self) -> int:
@@ -107,17 +127,51 @@ class Running(NamedTuple):
         return self.runs.stat().st_size
 
     @property
+    def begun(self) -> int:
+        """How often anything of its application has begun, if only to wait for a request."""
+        begun = self.runs.with_name("begun")
+        return (begun if begun.exists() else self.runs).stat().st_size
+
+    @property
     def names(self) -> Path:
-        """The file with the name that its policy allows."""
+        """The file with the names that its policy allows."""
         return self.runs.with_name("names")
 
-    def belongings(self) -> tuple[int, int]:
-        """Return how many descriptors and threads it has."""
+    def decided(self, code: str) -> int:
+        """Return how many decisions with *code* its verifier has told so far, which may be a moment late."""
+        codes = self.runs.with_name("codes")
+        return codes.read_text(encoding="ascii").split().count(code) if codes.exists() else 0
+
+    def belongings(self) -> tuple[int, int, int]:
+        """Return how many descriptors, threads and, in an event loop, tasks it has."""
+        return *self._of_processes(), self.tasks()
+
+    def _of_processes(self) -> tuple[int, int]:
         counts = [
             [sum(1 for _ in Path(f"/proc/{pid}/{kind}").iterdir()) for pid in self.processes()]
             for kind in ("fd", "task")
         ]
         return sum(counts[0]), sum(counts[1])
+
+    def settled(self) -> tuple[int, int, int]:
+        """Return its belongings when they stay as they are, so that connections of before are gone from it."""
+        found = [self.belongings()]
+
+        def stable() -> bool:
+            found.append(self.belongings())
+            return len(found) > 4 and len(set(found[-4:])) == 1
+
+        until(stable)
+        return found[-1]
+
+    def settles(self, before: tuple[int, int, int]) -> bool:
+        """Return whether its belongings come to be no more than *before*.
+
+        Descriptors and threads first, while nobody asks it anything: a thread that looks facts up ends when it is idle.
+        """
+        return until(
+            lambda: all(now <= then for now, then in zip(self._of_processes(), before[:2], strict=True))
+        ) and until(lambda: self.tasks() <= before[2])
 
 
 Start = Callable[[Path], AbstractContextManager[Running]]
@@ -132,6 +186,12 @@ def counted(runs: Path) -> Any:
     """Return an ASGI application that counts its runs."""
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "http" and scope["path"] == "/tasks":
+            body = json.dumps({"peer": len(asyncio.all_tasks())}).encode("ascii")
+            fields = [(b"content-length", str(len(body)).encode("ascii"))]
+            await send({"type": "http.response.start", "status": 200, "headers": fields})
+            await send({"type": "http.response.body", "body": body})
+            return
         if scope["type"] != "lifespan":
             if scope["path"] == "/sam":
                 await asgi.require(policies.CommonName("sam"))(scope)
@@ -208,11 +268,14 @@ from mtlspolicy import Resolver, TrustStore, Verifier, policies, revocation, tls
 from mtlspolicy.integrations import gunicorn
 certfile, keyfile = "server.pem", "server.key"
 crls = revocation.crls_source(revocation.CRLFiles("list.crl"))
-policy = policies.CommonName(lambda: [Path("names").read_text()]) & policies.IssuerPin.from_file("issuing.pem")
+policy = policies.CommonName(lambda: Path("names").read_text().split()) & policies.IssuerPin.from_file("issuing.pem")
 policy &= policies.NotRevoked("crl", scope="end-entity")
 sources = {revocation.CRL: crls}
 # more
-verifier = Verifier.for_clients(trust=TrustStore.from_file("root.pem"), policy=policy)
+def note(decision):
+    with open("codes", "a") as file:
+        file.write(f"{decision.code}\\n")
+verifier = Verifier.for_clients(trust=TrustStore.from_file("root.pem"), policy=policy).observed_by(note)
 ssl_context = gunicorn.ssl_context(
     tls.server_context(
         credential=tls.Credential.from_files(certfile, keyfile),
@@ -236,7 +299,7 @@ def gunicorn_files(folder: Path) -> None:
     for name, path in zip(("server.pem", "server.key"), SERVER.files(folder), strict=True):
         (folder / name).write_bytes(path.read_bytes())
     (folder / "settings.py").write_text(SETTINGS, encoding="utf-8")
-    (folder / "names").write_text("frodo", encoding="ascii")
+    (folder / "names").write_text(ALLOWED, encoding="ascii")
     (folder / "runs").touch()
 
 
@@ -257,7 +320,7 @@ def gunicorn_environment(folder: Path) -> dict[str, str]:
 
 @contextmanager
 def gunicorn_serving(
-    folder: Path, *arguments: str, application: str = "wsgi_app", settings: str = SETTINGS
+    folder: Path, *arguments: str, application: str = "wsgi_app", settings: str = SETTINGS, in_loop: bool = False
 ) -> Generator[Running, None, None]:
     """Serve by gunicorn, in processes of its own."""
     gunicorn_files(folder)
@@ -274,7 +337,7 @@ def gunicorn_serving(
             return [int(pid) for pid in children.split()]
 
         try:
-            yield Running(port, workers, folder / "runs")
+            yield Running(port, workers, folder / "runs", tasks_told(folder, port) if in_loop else int)
         finally:
             process.terminate()
             process.wait(PATIENCE)
@@ -292,6 +355,27 @@ def ask(server: Running, context: ssl.SSLContext, page: str = "/", *, patience: 
         return None
     finally:
         connection.close()
+
+
+def ask_again(server: Running, context: ssl.SSLContext, page: str = "/") -> str | None:
+    """Return what `ask` does; where the server waits for no fact, as soon as there is an answer."""
+    return ask(server, context, page) if server.waits else repeated(lambda: ask(server, context, page))
+
+
+def repeated(asking: Callable[[], T], answered: Callable[[T], object] = lambda told: told is not None) -> T:
+    """Return what *asking* returns once that is an answer, or cannot be waited for any longer."""
+    end = time.monotonic() + PATIENCE
+    told = asking()
+    while not answered(told) and time.monotonic() < end:
+        told = asking()
+    return told
+
+
+def tasks_told(folder: Path, port: int, *, waits: bool = True) -> Callable[[], int]:
+    """Return what asks the server at *port*, by a client that is admitted there, for its page ``/tasks``."""
+    context = client_context(folder, GOOD)
+    server = Running(port, own_process, folder, waits=waits)
+    return lambda: int(ask_again(server, context, "/tasks") or "")
 
 
 def until(condition: Callable[[], bool]) -> bool:

@@ -59,9 +59,19 @@ def test_the_peer_of_the_connection_is_in_the_application_and_headers_claim_noth
 
 
 @pytest.mark.parametrize("who", REFUSED)
-def test_no_application_code_runs_for_who_is_refused(direct: Server, who: str) -> None:
+def test_no_application_code_runs_for_who_is_refused(who: str) -> None:
     """A name, an issuing CA or a root that is not meant, an expired certificate and none see the connection end."""
-    assert ask(direct, who).status == 0
+    app, ran = application(), list[str]()
+
+    @web.middleware
+    async def count(request: web.Request, handler: Any) -> Any:
+        ran.append(request.path)
+        return await handler(request)
+
+    app.middlewares.append(count)
+    with aiohttp_serving(app, context=server_context()) as server:
+        assert (ask(server, who).status, ran) == (0, [])
+        assert (ask(server, "frodo").status, ran) == (200, ["/"])
 
 
 def test_the_route_asks_further(direct: Server) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import sys
-import threading
 import time
 from collections.abc import Generator
 from contextlib import ExitStack
@@ -13,7 +12,7 @@ from typing import Any
 import pytest
 
 from mtlspolicy import Resolver, Verifier, policies, tls
-from tests.integrations.direct import BARE, GATED, SUBJECTS, Subject
+from tests.integrations.direct import BARE, GATED, SUBJECTS, Seen, Subject
 from tests.integrations.loop_serving import (
     CREDENTIAL,
     POLICY,
@@ -25,7 +24,6 @@ from tests.integrations.loop_serving import (
     crl_resolver,
     holding,
     left_in_the_middle,
-    open_files,
     outlives_trust,
     server_context,
     silent,
@@ -52,21 +50,27 @@ def running() -> Generator[Any, None, None]:
 
 @pytest.mark.parametrize("who", REFUSED)
 @pytest.mark.parametrize("name", SUBJECTS)
-def test_who_is_refused_sees_the_connection_end(running: Any, name: str, who: str) -> None:
+def test_who_is_refused_sees_the_connection_end(name: str, who: str) -> None:
     """A name, an issuing CA or a root that is not meant, an expired certificate and none; the others are served."""
-    subject, server = running(name)
-    assert subject.ask(server, who).status == 0
-    assert subject.ask(server, "frodo").status == subject.good
+    subject, seen = SUBJECTS[name], Seen()
+    with subject.serve(server_context(), seen=seen) as server:
+        assert subject.ask(server, who).status == 0
+        assert subject.ask(server, "frodo").status == subject.good
+        until(lambda: len(seen.names) > 0)
+        assert seen.names == ["frodo"]
 
 
 @pytest.mark.parametrize("name", SUBJECTS)
-def test_one_hundred_at_once_half_of_them_refused_leave_nothing_behind(running: Any, name: str) -> None:
-    """Every good client is served, no bad one is, and descriptors and threads are as before."""
-    subject, server = running(name)
-    assert subject.ask(server, "frodo").status == subject.good
-    files, threads = open_files(), threading.active_count()
-    assert asyncio.run(ask_at_once(server, request=subject.request)) == [subject.good, 0] * 50
-    until(lambda: open_files() <= files and threading.active_count() <= threads)
+def test_one_hundred_at_once_half_of_them_refused_leave_nothing_behind(name: str) -> None:
+    """Every good client is served, no bad one is, and descriptors, threads and tasks are as before."""
+    subject, seen = SUBJECTS[name], Seen()
+    with subject.serve(server_context(), seen=seen) as server:
+        assert subject.ask(server, "frodo").status == subject.good
+        until(lambda: len(seen.names) > 0)
+        before = seen.settled()
+        assert asyncio.run(ask_at_once(server, request=subject.request)) == [subject.good, 0] * 50
+        seen.settles(before)
+        assert set(seen.names) == {"frodo"}
 
 
 @pytest.mark.parametrize("name", SUBJECTS)

@@ -345,6 +345,35 @@ def test_messages_that_are_sent_by_tasks_are_held_in_their_order(clients: Client
     ]
 
 
+def test_an_error_of_the_application_is_for_its_server(clients: Clients, ask: Ask) -> None:
+    """What has nothing to do with the peer is raised, behind the page that the application made of it."""
+    ends, sent = _Ends(context_for(), clients["frodo"]), []
+
+    async def broken(scope: Any, receive: Any, send: Any) -> None:
+        del scope, receive
+        await send({"type": "http.response.start", "status": 500, "headers": []})
+        await send({"type": "http.response.body", "body": b"a page"})
+        sent.append("all")
+        raise KeyError("row")
+
+    with pytest.raises(KeyError, match="row"):
+        ask(asgi.Middleware(broken, source="connection"), ends.accepted)
+    assert sent == ["all"]
+
+
+def test_a_page_of_an_error_that_hides_nothing_is_sent(clients: Clients, ask: Ask) -> None:
+    """It was held until the application had ended, and is then its answer."""
+    ends = _Ends(context_for(), clients["frodo"])
+
+    async def failing(scope: Any, receive: Any, send: Any) -> None:
+        del scope, receive
+        await send({"type": "http.response.start", "status": 503, "headers": []})
+        await send({"type": "http.response.body", "body": b"later"})
+
+    sent = ask(asgi.Middleware(failing, source="connection"), ends.accepted)
+    assert [(one.get("status"), one.get("body")) for one in sent] == [(503, None), (None, b"later")]
+
+
 @pytest.mark.parametrize("name", ["uvicorn-h11-asyncio", "uvicorn-httptools-asyncio", "hypercorn"])
 def test_a_server_asks_the_socket_once_for_each_connection(clients: Clients, name: str) -> None:
     """What is kept is kept with the connection: the same object with each request on it, and another with the next."""

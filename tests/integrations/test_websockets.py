@@ -77,10 +77,17 @@ def greeted(server: Server, who: Any, path: str = "/") -> str:
 @pytest.mark.parametrize("begin", [ours.serve, websockets.asyncio.server.serve], ids=["ours", "theirs"])
 def test_the_peer_is_known_in_the_handler_and_the_refused_run_no_code(begin: Any) -> None:
     """Passing the context to the library's own server suffices where nothing is held."""
-    with serving(server_context(), begin=begin) as server:
+    runs: list[str | None] = []
+
+    async def counted(connection: Any) -> None:
+        runs.append(ours.peer(connection).common_name)
+        await greet(connection)
+
+    with serving(server_context(), begin=begin, handler=counted) as server:
         assert greeted(server, "frodo") == "frodo"
         assert greeted(server, "sam") == "sam"
         assert [greeted(server, who) for who in REFUSED] == [""] * len(REFUSED)
+        assert runs == ["frodo", "sam"]
 
 
 def test_a_question_in_the_handler_ends_the_connection(direct: Server) -> None:

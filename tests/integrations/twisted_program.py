@@ -12,25 +12,26 @@ from twisted.internet import interfaces, reactor
 from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.web import resource, server
 
-from mtlspolicy import TrustStore, VerificationError, Verifier, policies, tls
+from mtlspolicy import Decision, Resolver, TrustStore, VerificationError, Verifier, policies, revocation, tls
 
 
-@policies.predicate("battery.not-listed")
-def not_listed(evidence: Any) -> bool:
-    """Permit what is not in the file of revoked certificates."""
-    return f"{evidence.path.end_entity.serial_number:x}" not in Path("revoked").read_text(encoding="ascii").split()
+def note(decision: Decision) -> None:
+    """Write the code of a decision into a file."""
+    with Path("codes").open("a", encoding="ascii") as file:
+        file.write(f"{decision.code}\n")
 
 
 def made_context() -> Any:
-    """Return a context that admits the name in a file, of the issuing CA, unless the number is in another file.
+    """Return a context that admits the names in a file, of the issuing CA, unless its CRL names them.
 
-    A CRL would have to be at hand before the handshake: nobody waits for facts there.
+    Nobody waits for the CRL in a handshake: it is read meanwhile, and a client that comes again is judged on it.
     """
-    names = policies.CommonName(lambda: [Path("names").read_text(encoding="ascii")])
+    names = policies.CommonName(lambda: Path("names").read_text(encoding="ascii").split())
     issuer = policies.IssuerPin.from_file("issuing.pem")
-    policy = names & issuer & not_listed
-    verifier = Verifier.for_clients(trust=TrustStore.from_file("root.pem"), policy=policy)
-    options = tls.ServerOptions(engine="pyopenssl")
+    policy = names & issuer & policies.NotRevoked("crl", scope="end-entity")
+    verifier = Verifier.for_clients(trust=TrustStore.from_file("root.pem"), policy=policy).observed_by(note)
+    lists = revocation.crls_source(revocation.CRLFiles("list.crl"))
+    options = tls.ServerOptions(engine="pyopenssl", resolver=Resolver({revocation.CRL: lists}))
     credential = tls.Credential.from_files("server.pem", "server.key")
     return tls.server_context(credential=credential, verifier=verifier, options=options)
 
