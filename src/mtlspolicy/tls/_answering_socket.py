@@ -114,6 +114,7 @@ class AnsweringSocket(LatchedSocket):
             with suppress(OSError):  # time-outs included: there is nobody to tell
                 self._answer(tls, latch.outcome.error())
         finally:
+            self.settimeout(None)  # it blocks, whatever the answer was last waiting for, so that it is closed here
             super()._close_refused(tls)
 
     def _answer(self, tls: Any, error: VerificationError) -> None:

@@ -53,6 +53,7 @@ class Site:
         self.address = self.listening.getsockname()
         self.errors: list[BaseException] = []
         self.accepted: list[Any] = []
+        self.left = 0
 
     @contextlib.contextmanager
     def visited(self, context: ssl.SSLContext) -> Any:
@@ -80,6 +81,7 @@ class Site:
                 connection.sendall(b"secret")
             except BaseException as error:  # noqa: BLE001 - looked at by the test
                 self.errors.append(error)
+                self.left = connection.fileno()  # before its owner closes it
 
 
 def _everything(secured: ssl.SSLSocket) -> bytes:
@@ -110,7 +112,7 @@ def test_a_refused_client_is_answered_and_shut_out(
     (error,) = site.errors
     assert isinstance(error, tls.HandshakeRejected)
     assert error.code == code
-    assert site.accepted[0].fileno() == -1
+    assert site.left == -1
 
 
 def test_who_is_admitted_meets_the_application(tmp_path: Any) -> None:
@@ -184,6 +186,25 @@ def test_what_asks_nothing_gets_nothing(tmp_path: Any) -> None:
     assert isinstance(site.errors[0], tls.HandshakeRejected)
 
 
+def test_a_connection_that_breaks_while_it_lingers_is_closed(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At that moment its time-out is nought, as of a socket that an event loop drives and closes itself."""
+    reset = socket.socket.shutdown
+
+    def broken(sock: Any, how: int) -> None:
+        if sock.gettimeout() == 0.0:
+            monkeypatch.setattr(socket.socket, "shutdown", reset)
+            raise ConnectionResetError("by the other end")
+        reset(sock, how)
+
+    site = Site(answering_sockets(_context(), _echo))
+    with site.visited(_client(GOLLUM, tmp_path)) as secured:
+        monkeypatch.setattr(socket.socket, "shutdown", broken, raising=False)
+        secured.sendall(b"hello")
+        assert _everything(secured) == b"name.mismatch hello"
+    assert isinstance(site.errors[0], tls.HandshakeRejected)
+    assert site.left == -1
+
+
 @pytest.mark.parametrize("failure", [RuntimeError("a defect"), KeyboardInterrupt()])
 def test_an_answer_that_fails_leaves_the_connection_shut(tmp_path: Any, failure: BaseException) -> None:
     """An interrupt or a defect is passed on, and opens nothing."""
@@ -195,7 +216,7 @@ def test_an_answer_that_fails_leaves_the_connection_shut(tmp_path: Any, failure:
     with site.visited(_client(GOLLUM, tmp_path)) as secured:
         assert _everything(secured) == b""
     assert site.errors == [failure]
-    assert site.accepted[0].fileno() == -1
+    assert site.left == -1
     with pytest.raises(tls.HandshakeRejected):
         site.accepted[0].recv(1)
 
