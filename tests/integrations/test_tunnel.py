@@ -480,7 +480,8 @@ def test_a_direction_without_pause_gives_the_other_its_turn() -> None:
     assert len(source._answers) == 92
 
 
-def _run(script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+def run_script(script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run *script* in another Python, which finds what this one finds."""
     search = os.pathsep.join([str(Path(__file__).parents[2]), *filter(None, sys.path)])
     return subprocess.run(
         [sys.executable, "-c", script, *arguments], env={**os.environ, "PYTHONPATH": search},
@@ -496,7 +497,7 @@ print(Tunnel("localhost:1", context=context_of()).path.parent)
 
 def test_a_tunnel_that_nobody_closes_ends_with_the_process() -> None:
     """Neither its threads keep the process, nor does its folder stay."""
-    done = _run(_FORGOTTEN)
+    done = run_script(_FORGOTTEN)
     assert done.returncode == 0, done.stderr
     assert not Path(done.stdout.strip()).exists()
     assert "Traceback" not in done.stderr

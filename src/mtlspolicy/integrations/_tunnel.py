@@ -25,7 +25,7 @@ from typing import Final, NamedTuple
 
 from mtlspolicy._text import escape
 from mtlspolicy.errors import ConfigurationError
-from mtlspolicy.integrations._tunnel_flow import relay
+from mtlspolicy.integrations._tunnel_flow import farewell, relay
 from mtlspolicy.tls._log import LIMITER, LOGGER
 
 __all__ = ["Course", "Way", "endpoint"]
@@ -126,10 +126,10 @@ class Course:
             if self._closed:
                 return
             self._closed = True
-            self._stop.close()  # so that every thread that waits can read the other half
+            _shut(self._stop)  # so that every thread that waits can read the other half, whoever was forked off
+            self._stop.close()
             for switch in self._switches:
-                with suppress(OSError):
-                    switch.shutdown(socket.SHUT_RDWR)
+                _shut(switch)
             threads = tuple(self._threads)
         atexit.unregister(self.close)
         for thread in threads:
@@ -163,7 +163,8 @@ class Course:
     def _begin(self) -> None:
         local, _ = self._listener.accept()
         with ExitStack() as undo:
-            undo.callback(local.close)
+            undo.enter_context(local)
+            undo.callback(_shut, local)
             found = _process_of(local)
             if found != self._process:
                 _log("closed a connection to a tunnel that came from another process, %d", found)
@@ -173,6 +174,7 @@ class Course:
 
     def _serve(self, local: socket.socket) -> None:
         with local, ExitStack() as open_ones:
+            open_ones.callback(_shut, local)
             try:
                 remote = self._connected(open_ones)
             except Exception as error:  # noqa: BLE001 - whatever a policy's source or `before` raised admits nobody
@@ -180,8 +182,8 @@ class Course:
                 return
             self.refusal = None
             relay(local, remote, self._stopped)
-            with suppress(OSError):
-                remote.unwrap()  # says that this is the end, and does not wait for an answer
+            _shut(local)
+            farewell(remote, self._stopped)
 
     def _connected(self, open_ones: ExitStack) -> ssl.SSLSocket:
         """Return a connection over TLS to a server that was admitted; the context logs who was not."""
@@ -211,8 +213,15 @@ class Course:
         open_ones.callback(self._forget, switch)
 
     def _forget(self, switch: socket.socket) -> None:
+        _shut(switch)
         with self._lock:
             self._switches.discard(switch)
+
+
+def _shut(sock: socket.socket) -> None:
+    """End a connection for its other end as well where a forked child has a copy of it, which `close` does not."""
+    with suppress(OSError):
+        sock.shutdown(socket.SHUT_RDWR)
 
 
 def _require_protocol(remote: ssl.SSLSocket, protocol: str) -> None:

@@ -83,7 +83,10 @@ class Tunnel:
         return self._course.refusal
 
     def close(self) -> None:
-        """End every connection, and remove the socket and its folder; once more does nothing."""
+        """End every connection, and remove the socket and its folder; once more does nothing.
+
+        The path is free then: a pool that outlives the tunnel must not connect to it again, so close the pool first.
+        """
         self._course.close()
 
     def __enter__(self) -> Self:
