@@ -46,6 +46,17 @@ def _generator(environ: Any, start_response: Any) -> Iterator[bytes]:
     yield name.encode()
 
 
+def _mapped(environ: Any, start_response: Any) -> Iterable[bytes]:
+    """Return a body that asks when it is read, and has nothing to be closed."""
+
+    def part(asked: Any) -> bytes:
+        name = _SAM(asked).common_name or ""
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        return name.encode()
+
+    return map(part, [environ])
+
+
 def _plain(environ: Any, start_response: Any) -> list[bytes]:
     name = _SAM(environ).common_name or ""
     start_response("200 OK", [("Content-Type", "text/plain")])
@@ -58,7 +69,7 @@ def _late(environ: Any, start_response: Any) -> Iterator[bytes]:
     yield (_SAM(environ).common_name or "").encode()
 
 
-@pytest.mark.parametrize("app", [_generator, _Page, _plain])
+@pytest.mark.parametrize("app", [_generator, _Page, _mapped, _plain])
 def test_whom_an_application_refuses_is_answered_whenever_it_asks(app: Callable[..., Iterable[bytes]]) -> None:
     """Also where it is a generator, which runs when its body is read; what it returned is closed."""
     _Page.closed = 0
