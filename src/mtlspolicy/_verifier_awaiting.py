@@ -117,7 +117,7 @@ class AwaitingJudgement(Judgement):
         decision = Decision(
             Verdict.INDETERMINATE,
             "fact.missing",
-            f"{need.kind} is not known: {need.key}",
+            f"{need.kind} is not known: {need.key}; a resolver with a source of this kind brings it",
             clause="trust",
             needs=(need,),
             context=self._context(None),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -20,33 +20,24 @@ _PATIENCE: Final = 20.0
 class _Box:
     """What aiosmtpd calls: ``NOOP`` is answered with who asks."""
 
-    def __init__(self, ran: Callable[[], None]) -> None:
-        self._ran = ran
-
     async def handle_NOOP(self, server: SMTP, *_: Any) -> str:  # noqa: N802 - its name
         """Answer."""
         peer = tls.peer_of(server.transport)  # type: ignore[arg-type]  # typed as any transport
-        self._ran()
         return f"250 {peer and peer.common_name}"
 
 
-def _nothing() -> None:
-    """Count nobody."""
-
-
 @contextmanager
-def mail_serving(context: ssl.SSLContext, ran: Callable[[], None] = _nothing) -> Generator[int, None, None]:
+def mail_serving(context: ssl.SSLContext) -> Generator[int, None, None]:
     """Serve mail, STARTTLS first, and lend the port.
 
     Args:
         context: Of the server.
-        ran: Called for each command that is done.
     """
     ready = threading.Event()
     found: list[Any] = []
 
     def session() -> SMTP:
-        return SMTP(_Box(ran), hostname="localhost", tls_context=context, require_starttls=True)
+        return SMTP(_Box(), hostname="localhost", tls_context=context, require_starttls=True)
 
     async def serve() -> None:
         loop, end = asyncio.get_running_loop(), asyncio.Event()

@@ -11,10 +11,12 @@ from typing import Any
 import flask
 import httpx
 import pytest
+from werkzeug.test import Client
 
-from mtlspolicy import Decision, Verdict, VerificationError, policies
+from mtlspolicy import Decision, Verdict, VerificationError, policies, testing
 from mtlspolicy.integrations import wsgi
 from mtlspolicy.integrations._log import LIMITER
+from mtlspolicy.integrations.testing import as_peer
 from tests.integrations.frameworks import asking, server_context
 from tests.integrations.serving import werkzeug_serving
 
@@ -81,6 +83,15 @@ def test_whom_an_application_refuses_is_answered_whenever_it_asks(app: Callable[
                 assert answer.status_code == status
                 assert text in answer.text
     assert _Page.closed == (2 if app is _Page else 0)
+
+
+@pytest.mark.parametrize("app", [_generator, _Page, _mapped, _plain])
+def test_without_tls_a_test_of_the_application_sees_the_same(app: Any) -> None:
+    """What `as_peer` puts in the place of the middleware answers as late as that does."""
+    for who, status, text in (("sam", 200, "sam"), ("frodo", 403, "name.mismatch")):
+        answer = Client(as_peer(app, testing.peer(who))).get("/")
+        assert answer.status_code == status
+        assert text in answer.text
 
 
 def test_an_answer_that_has_begun_stays_the_applications() -> None:

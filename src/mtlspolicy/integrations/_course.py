@@ -9,13 +9,13 @@ import inspect
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from mtlspolicy._evidence import Connection
 from mtlspolicy._resolver import settle_async
 from mtlspolicy.forwarded._gate import ImmediatePeer
 from mtlspolicy.integrations._authority import require_authority
 from mtlspolicy.integrations._request import (
     admission_by,
     admitted,
+    connection_of,
     read,
     require_accepted,
     selected,
@@ -25,6 +25,7 @@ from mtlspolicy.integrations._stand_in import StandIn
 
 if TYPE_CHECKING:
     from mtlspolicy._chain import PresentedChain
+    from mtlspolicy._evidence import Connection
     from mtlspolicy.forwarded._headers import HeaderPairs
     from mtlspolicy.integrations._admission import Admission
     from mtlspolicy.integrations._immediate import Accepted, Shown
@@ -83,8 +84,7 @@ async def admission_of(end: Accepted | ImmediatePeer | None, asked: Asked, setti
         return admission_on(found, found.shown(), asked.hosts, settings)
     there = end if isinstance(end, ImmediatePeer) else require_accepted(end).peer()
     forwarded = read(source, asked.headers, there, asked.http_version)
-    connection = Connection(transport_address=there.address, client_address=forwarded.client_address)
-    return await admission_by_chain(forwarded.chain, connection, asked.seen, settings)
+    return await admission_by_chain(forwarded.chain, connection_of(there, forwarded), asked.seen, settings)
 
 
 async def admission_by_chain(

@@ -37,9 +37,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "admission_by",
-    "admission_on_connection",
     "admitted",
-    "judgement_of",
+    "connection_of",
     "read",
     "require_accepted",
     "require_no_doubt",
@@ -105,10 +104,9 @@ def read(
     return found
 
 
-def judgement_of(verifier: Verifier, peer: ImmediatePeer, found: Request) -> Judgement:
-    """Return the judgement of what was forwarded: trust, policy and time are taken here, once."""
-    connection = Connection(transport_address=peer.address, client_address=found.client_address)
-    return verifier.judgement(found.chain, connection=connection)
+def connection_of(peer: ImmediatePeer, found: Request) -> Connection:
+    """Return what policies are told of the connection that a request was forwarded on."""
+    return Connection(transport_address=peer.address, client_address=found.client_address)
 
 
 def admitted(judgement: Judgement, outcome: Outcome, settings: Settings) -> Admission:
@@ -193,17 +191,6 @@ def require_no_doubt(source: ForwardedSource, headers: Iterable[tuple[Any, Any]]
         raise MalformedEvidence(detail, code="forwarded.http-version")
 
 
-def admission_on_connection(accepted: Accepted | None, settings: Settings) -> Admission:
-    """Return who was admitted in the handshake of the connection itself.
-
-    Raises:
-        VerificationError: Nobody, or the further policy does not permit it.
-        ConfigurationError: The connection is not one of a context of ours.
-    """
-    found = require_accepted(accepted)
-    return admission_by(found, found.shown(), settings)
-
-
 def require_accepted(accepted: object) -> Accepted:
     """Return *accepted* if it is a connection.
 
@@ -219,7 +206,7 @@ def admission_by(accepted: Accepted, shown: Shown, settings: Settings) -> Admiss
     """Return who is admitted by what the handshake of *accepted* has *shown*, asked for this request.
 
     Raises:
-        VerificationError: As `admission_on_connection`.
+        VerificationError: Nobody, or the further policy does not permit it.
     """
     who = shown.peer
     if who is None:

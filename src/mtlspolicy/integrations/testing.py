@@ -14,14 +14,14 @@ from typing import Any, Final, TypeVar
 
 from mtlspolicy._chain import Possession
 from mtlspolicy._peer import VerifiedPeer
-from mtlspolicy.errors import ConfigurationError, VerificationError
+from mtlspolicy.errors import ConfigurationError
 from mtlspolicy.integrations._admission import ADMISSION, Admission
-from mtlspolicy.integrations._answers import answer
 from mtlspolicy.integrations._callers import called_from, is_below
 from mtlspolicy.integrations._immediate import ACCEPTED
 from mtlspolicy.integrations._outgoing import serve
 from mtlspolicy.integrations._ssl_client import write_names
 from mtlspolicy.integrations._stand_in import StandIn
+from mtlspolicy.integrations._wsgi_reply import Reply
 
 __all__ = ["as_peer"]
 
@@ -167,13 +167,4 @@ class _WSGI:
         _require_client(start_response)
         admission = _admission_of(self._peer)
         environ[ACCEPTED] = StandIn(self._peer)
-        try:
-            body: Iterable[bytes] = self._app(_written(environ, admission), start_response)
-        except VerificationError as error:
-            refusal = admission.answers(error)
-            if refusal is None:
-                raise
-            what = answer(refusal)
-            start_response(what.status_line, list(what.headers))
-            return [what.body]
-        return body
+        return Reply(admission, start_response, list).of(self._app, _written(environ, admission))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, Final, Unpack, cast
+from typing import TYPE_CHECKING, Any, Final, Unpack
 
 from mtlspolicy._resolver import settle
 from mtlspolicy._verifier import Verifier
@@ -24,15 +24,15 @@ from mtlspolicy.integrations._admission import (
 )
 from mtlspolicy.integrations._answers import Refusal
 from mtlspolicy.integrations._answers import answer as _answer
-from mtlspolicy.integrations._authority import require_authority
+from mtlspolicy.integrations._course import admission_on
 from mtlspolicy.integrations._immediate import ACCEPTED, Accepted, accepted
 from mtlspolicy.integrations._log import log_refused
 from mtlspolicy.integrations._options import MiddlewareOptions, Source, settings_of
 from mtlspolicy.integrations._request import (
-    admission_on_connection,
     admitted,
-    judgement_of,
+    connection_of,
     read,
+    require_accepted,
     selected,
     stated_peer,
     without,
@@ -134,10 +134,9 @@ class Middleware:
             return connection.admission(settings)
         if settings.source is None:
             clean_environ(environ)
-            admission = admission_on_connection(connection, settings)
+            found = require_accepted(connection)
             host = str(environ.get("HTTP_HOST", "")).encode("latin-1", "replace")
-            require_authority(cast("Accepted", connection), [(b"host", host)])  # or nobody was admitted
-            return admission
+            return admission_on(found, found.shown(), [(b"host", host)], settings)
         headers = environ_headers(environ, drops_underscores=self._drops_underscores)
         clean_environ(environ, settings.source)
         return self._forwarded(settings.source, environ, headers, connection)
@@ -156,7 +155,7 @@ class Middleware:
         if anonymous is not None:
             return anonymous
         verifier = self._settings.verifier or selected(self._select(environ))
-        judgement = judgement_of(verifier, end, found)
+        judgement = verifier.judgement(found.chain, connection=connection_of(end, found))
         return admitted(judgement, settle(judgement, self._settings.resolver), self._settings)
 
     def _select(self, environ: Environ) -> Any:
